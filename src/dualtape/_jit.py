@@ -1,0 +1,114 @@
+"""The one place with Numba options, and the on-disk caches.
+
+``kernel`` compiles the package's own functions: no fastmath (derivatives must be exact),
+NumPy's error model (a rule returns inf or nan, it never raises) and a cache on disk.
+
+Numba's own cache knows one source file per function.  Code compiled here also contains what
+other files of the package generated, and code compiled for a user's function contains the
+functions it calls, wherever they live.  `StampedCache` therefore adds a stamp of everything
+that took part: a changed rule, helper or constant gives a new entry, never stale code.
+
+Numba internals used (seen to work with 0.68): ``Dispatcher._cache``,
+``caching.FunctionCache`` (``_index_key`` and the locators of ``_impl_class``).
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+import numba.extending
+from numba.core.caching import FunctionCache
+
+__all__ = [
+    "StampedCache",
+    "compiled",
+    "internal_kernel",
+    "kernel",
+    "package_stamp",
+    "specialized",
+    "use_cache",
+]
+
+
+@functools.cache
+def package_stamp() -> str:
+    """Return a digest of the package's sources: machine code outlives no change of them."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+class StampedCache(FunctionCache):
+    """Numba's on-disk cache of one function, keyed by an additional stamp."""
+
+    def __init__(self, py_func: Callable[..., Any], stamp: str, place: Any = None) -> None:
+        super().__init__(py_func if place is None else place)
+        self._stamp = stamp
+
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        return (sig, codegen.magic_tuple(), self._stamp)
+
+
+def use_cache(dispatcher: Any, stamp: str, place: Any = None) -> None:
+    """Cache what `dispatcher` compiles on disk, beside the source of `place` if it has one."""
+    try:
+        dispatcher._cache = StampedCache(dispatcher.py_func, stamp, place)
+    except (RuntimeError, OSError, TypeError):
+        return  # no source file (an interactive prompt) or no writable place: compile each time
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile a function of the package itself, lazily, with a cache on disk."""
+    dispatcher = numba.njit(error_model="numpy", nogil=True)(function)
+    use_cache(dispatcher, package_stamp())
+    return dispatcher
+
+
+def internal_kernel(function: Callable[..., Any]) -> Any:
+    """Like `kernel`, for functions that are only ever called from compiled code.
+
+    Arrays of active numbers have no NumPy dtype, so no Python wrapper can exist for them.
+    """
+    dispatcher = numba.njit(
+        error_model="numpy", nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True
+    )(function)
+    use_cache(dispatcher, package_stamp())
+    return dispatcher
+
+
+@functools.cache
+def compiled(function: Callable[..., Any]) -> Any:
+    """Return the one compiled form of a rule's jet or of a helper."""
+    return internal_kernel(function)
+
+
+def specialized(stub: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Like ``numba.extending.overload``: the decorated function picks code by argument types.
+
+    Numba wants equal annotations on both functions; ours are dropped before it looks.
+    """
+
+    def register(choose: Callable[..., Any]) -> Callable[..., Any]:
+        def chosen(*args: Any) -> Any:
+            implementation = choose(*args)
+            if implementation is not None:
+                implementation.__annotations__ = {}
+            return implementation
+
+        chosen.__signature__ = _without_annotations(choose)  # type: ignore[attr-defined]
+        numba.extending.overload(stub)(chosen)
+        return choose
+
+    return register
+
+
+def _without_annotations(function: Callable[..., Any]) -> inspect.Signature:
+    parameters = inspect.signature(function).parameters.values()
+    return inspect.Signature([p.replace(annotation=p.empty) for p in parameters])

@@ -1,0 +1,306 @@
+"""Activation: every user function gets one twin that works on active numbers.
+
+The twin is the same Python function, compiled by a Numba pipeline with one more pass.  No source,
+no globals are edited.  With the argument types of the call at hand, the pass
+
+* sends calls of other user functions to their twins, and `scipy.special` names to rules;
+* makes the arrays that active numbers are stored in arrays of numbers (see `aliasing`);
+* evaluates transforms named in the function (``grad(g)(x)``), so that derivatives nest.
+
+Without an active argument it changes nothing but the callees, and the twin is the function.
+
+Numba internals used (seen to work with 0.68): ``CompilerBase`` and ``DefaultPassBuilder``, a pass
+after ``ReconstructSSA``, ``Dispatcher(py_func, targetoptions=..., pipeline_class=...)``.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+from numba.core import imputils, ir, types
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import FunctionPass, register_pass
+from numba.core.dispatcher import Dispatcher
+from numba.core.ir_utils import build_definitions, mk_unique_var
+from numba.core.registry import CPUDispatcher, cpu_target
+from numba.core.untyped_passes import ReconstructSSA
+from numba.extending import intrinsic
+
+from ._rule import Rule
+from .aliasing import Aliases, constant_of, is_library, writes_of
+from .conversion import array_from
+from .elementary import SCIPY
+from .emit import invoke
+from .errors import ArgumentError, MissingRuleError
+from .numbertype import NumberType, highest_number, level
+from .seed import list_to_numbers, to_numbers
+
+__all__ = ["ActivatingCompiler", "activated_type", "is_user_function", "twin"]
+
+CUSTOM_RULES: dict[Any, Rule] = {}
+STATIC_TRANSFORMS: set[Any] = set()
+"""Functions like grad: called with constants in a user's function, evaluated at compile time."""
+APPLIED_TRANSFORMS: dict[Any, Any] = {}
+"""Functions like jvp, whose first argument is a constant, with what makes them of it."""
+
+
+def activated_type(ty: Any, number: NumberType) -> Any:
+    """Return the type that `activated` gives a value of type `ty`."""
+    lower = level(number) - 1
+    if isinstance(ty, types.Array) and level(ty.dtype) <= lower and _is_real(ty.dtype):
+        return types.Array(number, ty.ndim, "C")
+    if isinstance(ty, types.List) and level(ty.dtype) <= lower and _is_real(ty.dtype):
+        return types.List(number)
+    if isinstance(ty, types.BaseTuple):
+        return types.BaseTuple.from_types([activated_type(t, number) for t in ty])
+    return ty
+
+
+def _is_real(ty: Any) -> bool:
+    return isinstance(ty, types.Float | NumberType)
+
+
+@functools.cache
+def activator(number: NumberType) -> Any:
+    """Return the intrinsic that turns arrays and lists of floats into ones of `number`."""
+
+    @intrinsic
+    def activated(typingctx: Any, value: Any) -> Any:
+        target = activated_type(value, number)
+        for ty, kernel in ((types.Array, to_numbers), (types.List, list_to_numbers)):
+            if isinstance(value, ty) and target != value:
+                typingctx.resolve_value_type(kernel).get_call_type(typingctx, (value, number), {})
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            return activate_value(context, builder, sig.args[0], args[0], number)
+
+        return target(value), codegen
+
+    # Made while a compilation is under way: its contexts must learn of the new function.
+    cpu_target.typing_context.refresh()
+    cpu_target.target_context.refresh()
+    return activated
+
+
+def activate_value(context: Any, builder: Any, ty: Any, value: Any, number: NumberType) -> Any:
+    """Convert an LLVM value as `activated_type` says; a new reference."""
+    if activated_type(ty, number) == ty:
+        return imputils.impl_ret_borrowed(context, builder, ty, value)
+    if isinstance(ty, types.BaseTuple):
+        items = [
+            activate_value(context, builder, t, builder.extract_value(value, i), number)
+            for i, t in enumerate(ty)
+        ]
+        return context.make_tuple(builder, activated_type(ty, number), items)
+    like = context.get_constant_null(number)
+    kernel = to_numbers if isinstance(ty, types.Array) else list_to_numbers
+    return invoke(context, builder, kernel, (ty, number), (value, like))[1]
+
+
+@register_pass(mutates_CFG=False, analysis_only=False)
+class Activate(FunctionPass):
+    """Rewrite a user's untyped IR for the argument types of this compilation."""
+
+    _name = "dualtape_activate"
+
+    def __init__(self) -> None:
+        FunctionPass.__init__(self)
+
+    def run_pass(self, state: Any) -> bool:
+        """Run on one function."""
+        func_ir = state.func_ir
+        func_ir._definitions = build_definitions(func_ir.blocks)
+        number = max(
+            (n for n in map(highest_number, state.args) if n is not None), key=level, default=None
+        )
+        self._replace_callees(func_ir, active=number is not None)
+        if number is not None:
+            self._activate_arrays(func_ir, number)
+        func_ir._definitions = build_definitions(func_ir.blocks)
+        return True
+
+    def _replace_callees(self, func_ir: Any, *, active: bool) -> None:
+        for block in func_ir.blocks.values():
+            body = []
+            for statement in block.body:
+                if not isinstance(statement, ir.Assign):
+                    body.append(statement)
+                    continue
+                if getattr(statement.value, "op", None) == "call":
+                    body += self._rewrite_call(func_ir, statement, active=active)
+                body.append(statement)
+                found = constant_of(func_ir, statement.target)
+                if found is not None:
+                    replacement = active_form(found, statement.loc)
+                    if replacement is not None:
+                        name = getattr(found, "__name__", "function")
+                        statement.value = ir.Global(name, replacement, statement.loc)
+            block.body = body
+
+    def _rewrite_call(self, func_ir: Any, statement: Any, *, active: bool) -> list[Any]:
+        """Evaluate ``grad(g)``, whose arguments are constants; see through ``np.float64(x)``.
+
+        Returns statements to put in front.
+        """
+        call = statement.value
+        function = constant_of(func_ir, call.func)
+        if function is np.float64:
+            return self._with_function(statement, "float", float)
+        if function is np.array and active:
+            return self._with_function(statement, "array_from", array_from)
+        if _is_in(function, APPLIED_TRANSFORMS):
+            applied = APPLIED_TRANSFORMS[function](_static(func_ir, call.args[0]))
+            call.args = call.args[1:]
+            return self._with_function(statement, applied.__name__, applied)
+        if _is_in(function, STATIC_TRANSFORMS):
+            arguments = [_static(func_ir, var) for var in call.args]
+            options = {name: _static(func_ir, var) for name, var in call.kws}
+            transform = function(*arguments, **options)
+            statement.value = ir.Global(function.__name__, transform, statement.loc)
+            func_ir._definitions[statement.target.name] = [statement.value]
+        return []
+
+    @staticmethod
+    def _with_function(statement: Any, name: str, function: Any) -> list[Any]:
+        """Let a call statement call another function."""
+        loc = statement.loc
+        var = ir.Var(statement.target.scope, mk_unique_var("$function"), loc)
+        statement.value.func = var
+        return [ir.Assign(ir.Global(name, function, loc), var, loc)]
+
+    def _activate_arrays(self, func_ir: Any, number: NumberType) -> None:
+        aliases = Aliases(func_ir, writes_of)
+        written = aliases.written()
+        activated = activator(number)
+        for block in func_ir.blocks.values():
+            body = []
+            for statement in block.body:
+                body.append(statement)
+                if isinstance(statement, ir.Assign) and _may_hold_numbers(statement.value):
+                    name = statement.target.name
+                    made = aliases.is_constructor(statement.value)
+                    if name in written or (made and aliases.escapes(name)):
+                        body += self._converted(block.scope, statement, activated)
+            block.body = body
+
+    @staticmethod
+    def _converted(scope: Any, statement: Any, activated: Any) -> list[Any]:
+        target, loc = statement.target, statement.loc
+        statement.target = ir.Var(scope, mk_unique_var("$plain"), loc)
+        function = ir.Var(scope, mk_unique_var("$activated"), loc)
+        call = ir.Expr.call(function, [statement.target], (), loc)
+        return [
+            ir.Assign(ir.Global("activated", activated, loc), function, loc),
+            ir.Assign(call, target, loc),
+        ]
+
+
+def _is_in(function: Any, functions: Any) -> bool:
+    return isinstance(function, FunctionType) and function in functions
+
+
+def _may_hold_numbers(value: Any) -> bool:
+    if not isinstance(value, ir.Expr):
+        return False
+    return value.op in ("call", "binop", "build_list", "build_tuple", "unary") and not (
+        value.op == "build_list" and not value.items  # its type comes from the first append
+    )
+
+
+def _static(func_ir: Any, var: Any) -> Any:
+    definition = func_ir.get_definition(var)
+    if isinstance(definition, ir.Const | ir.Global | ir.FreeVar):
+        return definition.value
+    if isinstance(definition, ir.Expr) and definition.op == "build_tuple":
+        return tuple(_static(func_ir, item) for item in definition.items)
+    found = constant_of(func_ir, var)
+    if found is None:
+        raise ArgumentError(
+            f"{var.loc}: a transform inside a compiled function needs a function and options that "
+            "are constants there; define the function outside, and pass what varies as arguments."
+        )
+    return found
+
+
+def is_user_function(value: Any) -> bool:
+    """Whether `value` is a function that has a twin."""
+    if isinstance(value, Dispatcher):
+        return not getattr(value, "is_derivative", False) and not is_library(value.py_func)
+    if not isinstance(value, FunctionType) or is_library(value):
+        return False
+    # A function that Numba knows by an overload is not compiled from its own source.
+    return cpu_target.typing_context._lookup_global(value) is None
+
+
+def active_form(value: Any, loc: Any = None) -> Any:
+    """Return what stands for a constant of the user's function in its twin, or None."""
+    try:
+        rule = CUSTOM_RULES.get(value)
+    except TypeError:  # unhashable: an array, a list
+        return None
+    if rule is not None:
+        return rule
+    if is_user_function(value):
+        return twin(value)
+    if isinstance(value, np.ufunc) and "scipy.special" in sys.modules:
+        return _special_rule(value, loc)
+    return None
+
+
+def _special_rule(ufunc: Any, loc: Any) -> Rule | None:
+    special = sys.modules["scipy.special"]
+    name = ufunc.__name__
+    if getattr(special, name, None) is not ufunc or getattr(np, name, None) is ufunc:
+        return None
+    for alias, rule in SCIPY.items():
+        if getattr(special, alias, None) is ufunc:
+            return rule
+    where = f"line {loc.line} of {loc.filename}" if loc is not None else "the function"
+    raise MissingRuleError(
+        f"{where} calls scipy.special.{name}, which has no derivative rule; "
+        f"give it one with dualtape.custom_rule."
+    )
+
+
+class ActivatingCompiler(CompilerBase):
+    """Numba's own pipeline with the pass `Activate`."""
+
+    def define_pipelines(self) -> list[Any]:
+        """Return the pipeline."""
+        manager = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        manager.add_pass_after(Activate, ReconstructSSA)
+        manager.finalize()
+        return [manager]
+
+
+class Twin(CPUDispatcher):
+    """The activated form of a user function."""
+
+    is_derivative = True
+
+
+_twins: dict[Any, Twin] = {}
+
+
+def twin(function: Any) -> Twin:
+    """Return the activated twin of a Python function or of an njit function."""
+    found = _twins.get(function)
+    if found is None:
+        py_func = getattr(function, "py_func", function)
+        found = _twins[function] = Twin(
+            py_func, targetoptions=twin_options(function), pipeline_class=ActivatingCompiler
+        )
+    return found
+
+
+def twin_options(function: Any) -> dict[str, Any]:
+    """Return the njit options of the user's decorator, but for those that change results."""
+    options = dict(getattr(function, "targetoptions", {}))
+    for name in ("fastmath", "parallel", "cache", "inline"):
+        options.pop(name, None)
+    options.update(nopython=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    return options

@@ -1,0 +1,319 @@
+"""Reductions and products of arrays of active numbers, as plain loops.
+
+Compiled lazily, once per type, and cached on disk; `arrays` leads NumPy's names here.  The order of
+the additions is NumPy's under Numba: from the first element to the last.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba.core import types
+
+from ._jit import internal_kernel, specialized
+from .conversion import values
+from .seed import element_like, empty_numbers
+
+__all__: list[str] = []
+
+
+@internal_kernel
+def total(a: Any, axis: Any = None) -> Any:
+    """np.sum."""
+    return reduce_sum(a, axis)
+
+
+def reduce_sum(a: Any, axis: Any) -> Any:
+    """Sum of all elements, or along one axis (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(reduce_sum)
+def _reduce_sum(a: Any, axis: Any) -> Any:
+    if axis is None or isinstance(axis, types.NoneType | types.Omitted):
+
+        def whole(a: Any, axis: Any) -> Any:
+            s = element_like(a)
+            for x in a.flat:
+                s = s + x
+            return s
+
+        return whole
+    if a.ndim == 1:
+
+        def only(a: Any, axis: Any) -> Any:
+            check_axis(axis, 1)
+            return reduce_sum(a, None)
+
+        return only
+
+    def along(a: Any, axis: Any) -> Any:
+        k = check_axis(axis, a.ndim)
+        moved = leading(a, k)
+        out = moved[0].copy()
+        flat = out.reshape(out.size)
+        for i in range(1, moved.shape[0]):
+            j = 0
+            for x in moved[i].flat:
+                flat[j] = flat[j] + x
+                j += 1
+        return out
+
+    return along
+
+
+def leading(a: Any, k: int) -> Any:
+    """Return a view with axis k first (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(leading)
+def _leading(a: Any, k: Any) -> Any:
+    axes = list(range(a.ndim))
+    if len(axes) == 2:
+        return lambda a, k: np.transpose(a) if k == 1 else np.transpose(np.transpose(a))
+    orders = tuple((i, *(j for j in axes if j != i)) for i in axes)
+    return lambda a, k: np.transpose(a, orders[k])
+
+
+def check_axis(axis: int, ndim: int) -> int:
+    """Return a non-negative axis (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(check_axis)
+def _check_axis(axis: Any, ndim: Any) -> Any:
+    def check(axis: Any, ndim: Any) -> Any:
+        if axis < -ndim or axis >= ndim:
+            raise ValueError("axis is out of bounds for the array")
+        return axis + ndim if axis < 0 else axis
+
+    return check
+
+
+@internal_kernel
+def mean(a: Any, axis: Any = None) -> Any:
+    """np.mean."""
+    s = reduce_sum(a, axis)
+    return s / count_along(a, axis)
+
+
+def count_along(a: Any, axis: Any) -> Any:
+    """Return the number of elements in each sum (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(count_along)
+def _count_along(a: Any, axis: Any) -> Any:
+    if axis is None or isinstance(axis, types.NoneType | types.Omitted):
+        return lambda a, axis: float(a.size)
+    return lambda a, axis: float(a.shape[check_axis(axis, a.ndim)])
+
+
+@internal_kernel
+def product(a: Any) -> Any:
+    """np.prod: the running product rule is exact with any number of zeros."""
+    p = element_like(a) + 1.0
+    for x in a.flat:
+        p = p * x
+    return p
+
+
+@internal_kernel
+def maximum(a: Any) -> Any:
+    """np.max: NaN is passed on; at a tie the derivative is split evenly."""
+    return extreme(a.flat, 1.0, element_like(a), True)
+
+
+@internal_kernel
+def minimum(a: Any) -> Any:
+    """np.min: NaN is passed on; at a tie the derivative is split evenly."""
+    return extreme(a.flat, -1.0, element_like(a), True)
+
+
+@internal_kernel
+def largest(items: Any) -> Any:
+    """max(iterable): a NaN counts only where it comes first."""
+    return extreme(items, 1.0, element_like(items), False)
+
+
+@internal_kernel
+def smallest(items: Any) -> Any:
+    """min(iterable): a NaN counts only where it comes first."""
+    return extreme(items, -1.0, element_like(items), False)
+
+
+@internal_kernel
+def extreme(items: Any, sign: Any, best: Any, nan_passes: Any) -> Any:
+    """Return the largest of sign * items; best is replaced by the first item."""
+    ties = 0
+    for x in items:
+        if nan_passes and x != x:
+            return x
+        if ties == 0 or sign * x > sign * best:
+            best = x
+            ties = 1
+        elif x == best:
+            # best stays the mean of the tied elements: equal values, averaged derivatives
+            best = best + (x - best) / (ties + 1.0)
+            ties += 1
+    if ties == 0:
+        raise ValueError("an empty sequence has no minimum and no maximum")
+    return best
+
+
+@internal_kernel
+def argmax(a: Any) -> Any:
+    """np.argmax of the primals."""
+    return np.argmax(values(a))
+
+
+@internal_kernel
+def argmin(a: Any) -> Any:
+    """np.argmin of the primals."""
+    return np.argmin(values(a))
+
+
+@internal_kernel
+def any_true(a: Any) -> Any:
+    """np.any of the primals."""
+    for x in a.flat:
+        if x != 0.0:
+            return True
+    return False
+
+
+@internal_kernel
+def all_true(a: Any) -> Any:
+    """np.all of the primals."""
+    for x in a.flat:
+        if x == 0.0:
+            return False
+    return True
+
+
+@internal_kernel
+def variance(a: Any) -> Any:
+    """np.var."""
+    m = reduce_sum(a, None) / float(a.size)
+    s = element_like(a)
+    for x in a.flat:
+        s = s + (x - m) * (x - m)
+    return s / float(a.size)
+
+
+@internal_kernel
+def deviation(a: Any) -> Any:
+    """np.std; its derivative at equal elements is NaN."""
+    return np.sqrt(variance(a))
+
+
+@internal_kernel
+def norm(a: Any) -> Any:
+    """np.linalg.norm, Euclidean; its derivative at zero is 0, the element of least norm."""
+    h = element_like(a)
+    for x in a.flat:
+        h = np.hypot(h, x)
+    return h
+
+
+@internal_kernel
+def cumulative_sum(a: Any) -> Any:
+    """np.cumsum of the flattened array."""
+    out = empty_numbers((a.size,), element_like(a))
+    s = element_like(a)
+    i = 0
+    for x in a.flat:
+        s = s + x
+        out[i] = s
+        i += 1
+    return out
+
+
+@internal_kernel
+def fill(a: Any, x: Any) -> None:
+    """ndarray.fill."""
+    a[...] = x
+
+
+@internal_kernel
+def outer(a: Any, b: Any) -> Any:
+    """np.outer."""
+    out = empty_numbers((a.size, b.size), element_like(a) * element_like(b))
+    i = 0
+    for x in a.flat:
+        j = 0
+        for y in b.flat:
+            out[i, j] = x * y
+            j += 1
+        i += 1
+    return out
+
+
+@internal_kernel
+def dot(a: Any, b: Any) -> Any:
+    """np.dot and @ of vectors and matrices."""
+    return product_of(a, b)
+
+
+def product_of(a: Any, b: Any) -> Any:
+    """Matrix product (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(product_of)
+def _product_of(a: Any, b: Any) -> Any:
+    return _PRODUCTS.get((a.ndim, b.ndim))
+
+
+def _vector_vector(a: Any, b: Any) -> Any:
+    if a.shape[0] != b.shape[0]:
+        raise ValueError("incompatible array sizes for np.dot(a, b)")
+    s = element_like(a) * element_like(b)
+    for k in range(a.shape[0]):
+        s = s + a[k] * b[k]
+    return s
+
+
+def _matrix_vector(a: Any, b: Any) -> Any:
+    if a.shape[1] != b.shape[0]:
+        raise ValueError("incompatible array sizes for np.dot(a, b)")
+    out = empty_numbers((a.shape[0],), element_like(a) * element_like(b))
+    for i in range(a.shape[0]):
+        s = element_like(a) * element_like(b)
+        for k in range(a.shape[1]):
+            s = s + a[i, k] * b[k]
+        out[i] = s
+    return out
+
+
+def _vector_matrix(a: Any, b: Any) -> Any:
+    return product_of(np.transpose(b), a)
+
+
+def _matrix_matrix(a: Any, b: Any) -> Any:
+    if a.shape[1] != b.shape[0]:
+        raise ValueError("incompatible array sizes for np.dot(a, b)")
+    out = empty_numbers((a.shape[0], b.shape[1]), element_like(a) * element_like(b))
+    for i in range(a.shape[0]):
+        for j in range(b.shape[1]):
+            out[i, j] = element_like(a) * element_like(b)
+        for k in range(a.shape[1]):
+            for j in range(b.shape[1]):
+                out[i, j] = out[i, j] + a[i, k] * b[k, j]
+    return out
+
+
+_PRODUCTS = {
+    (1, 1): _vector_vector,
+    (2, 1): _matrix_vector,
+    (1, 2): _vector_matrix,
+    (2, 2): _matrix_matrix,
+}
+
+
+@internal_kernel
+def floor_and_remainder(x: Any, y: Any) -> Any:
+    """Divmod."""
+    return x // y, x % y

@@ -1,0 +1,248 @@
+"""Arrays of active numbers: broadcasting operators, reductions, products.
+
+Such an array is a Numba array whose elements are numbers, so indexing, slicing, views, iteration,
+copies and shape functions are Numba's own.  Elementwise functions are emitted here as one loop per
+operation; reductions and products are plain loops compiled once per type and cached.
+
+Numba internals used (seen to work with 0.68): ``npyimpl._ArrayHelper``, ``_ScalarHelper`` and
+``_build_array``, which do NumPy's broadcasting.
+"""
+
+from __future__ import annotations
+
+import builtins
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba.core import cgutils, types
+from numba.core.imputils import impl_ret_borrowed, impl_ret_new_ref
+from numba.core.typing.templates import (
+    AbstractTemplate,
+    AttributeTemplate,
+    infer_getattr,
+    signature,
+)
+from numba.extending import lower_builtin
+from numba.np import npyimpl
+
+from . import arraykernels as kernels
+from . import conversion
+from .elementary import CPU_FIRST, ELEMENTWISE, WITH_INTEGERS, scalar_code, type_global, value
+from .emit import invoke
+from .numbertype import PLAIN, NumberType, holds_numbers, promote
+
+__all__: list[str] = []
+
+
+def _element(ty: Any) -> Any:
+    return ty.dtype if isinstance(ty, types.Array) else ty
+
+
+class ElementwiseTemplate(AbstractTemplate):
+    """Types a call with arrays in which some element is an active number."""
+
+    metadata = CPU_FIRST
+    prefer_literal = True
+    result: Callable[..., Any]
+
+    def generic(self, args: Any, kws: Any) -> Any:
+        """Return the signature, or None where this is not our call."""
+        arrays = [arg for arg in args if isinstance(arg, types.Array)]
+        elements = [_element(arg) for arg in args]
+        if kws or not arrays or not any(isinstance(e, NumberType) for e in elements):
+            return None
+        if not all(isinstance(e, (NumberType, *PLAIN)) for e in elements):
+            return None
+        if type(self).key in INPLACE:
+            return signature(args[0], *args) if isinstance(args[0], types.Array) else None
+        dtype = type(self).result(self.context, elements)
+        return signature(types.Array(dtype, max(a.ndim for a in arrays), "C"), *args)
+
+    def get_impl_key(self, sig: Any) -> Any:
+        """Keep our lowerings apart from Numba's own."""
+        return (type(self).key, "numbers")
+
+
+INPLACE = {
+    operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ifloordiv,
+    operator.imod, operator.ipow,
+}  # fmt: skip
+
+
+def _helper(context: Any, builder: Any, ty: Any, arg: Any) -> Any:
+    if not isinstance(ty, types.Array):
+        return npyimpl._ScalarHelper(context, builder, arg, ty)
+    array = context.make_array(ty)(context, builder, arg)
+    shape = cgutils.unpack_tuple(builder, array.shape, ty.ndim)
+    strides = cgutils.unpack_tuple(builder, array.strides, ty.ndim)
+    return npyimpl._ArrayHelper(
+        context, builder, shape, strides, array.data, ty.layout, ty.dtype, ty.ndim, arg
+    )
+
+
+def _loop(make_code: Callable[..., Any], *, inplace: bool) -> Callable[..., Any]:
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        inputs = [
+            _helper(context, builder, ty, arg) for ty, arg in zip(sig.args, args, strict=True)
+        ]
+        result = sig.return_type
+        if inplace:
+            output = inputs[0]
+        else:
+            output = npyimpl._build_array(context, builder, result, sig.args, inputs)
+        elements = [_element(ty) for ty in sig.args]
+        compute = make_code(context, builder, elements, result.dtype)
+        indices = [operand.create_iter_indices() for operand in inputs]
+        with cgutils.loop_nest(builder, output.shape, intp=output.shape[0].type) as position:
+            values = []
+            for i, (index, operand) in enumerate(zip(indices, inputs, strict=True)):
+                index.update_indices(position, i)
+                values.append(operand.load_data(index.as_values()))
+            output.store_data(position, compute(*values))
+        if inplace:
+            return impl_ret_borrowed(context, builder, result, args[0])
+        return impl_ret_new_ref(context, builder, result, output.return_val)
+
+    return lower
+
+
+def _register_elementwise(target: Any, function: Callable[..., Any], result: Any) -> None:
+    def code(context: Any, builder: Any, arg_types: Any, dtype: Any) -> Any:
+        keeps = target in WITH_INTEGERS
+        return scalar_code(context, builder, function, arg_types, dtype, keeps)
+
+    body = {"result": staticmethod(result)}
+    type_global(target, type("Elementwise", (ElementwiseTemplate,), body))
+    lowering = _loop(code, inplace=target in INPLACE)
+    lower_builtin((target, "numbers"), types.VarArg(types.Any))(lowering)
+
+
+_SCALAR_ONLY = {float, int, bool, max, min, round, builtins.pow, operator.truth, operator.not_}
+for _target, (_function, _result) in ELEMENTWISE.items():
+    if _target not in _SCALAR_ONLY and getattr(_target, "__module__", "") != "math":
+        _register_elementwise(_target, _function, _result)
+
+
+def _where_code(context: Any, builder: Any, arg_types: Any, dtype: Any) -> Any:
+    def compute(condition: Any, x: Any, y: Any) -> Any:
+        chosen = context.is_true(builder, arg_types[0], condition)
+        x = context.cast(builder, x, arg_types[1], dtype)
+        return builder.select(chosen, x, context.cast(builder, y, arg_types[2], dtype))
+
+    return compute
+
+
+def _where_result(typing_context: Any, elements: Any) -> Any:
+    return promote([types.unliteral(e) for e in elements[1:]])
+
+
+type_global(
+    np.where, type("Where", (ElementwiseTemplate,), {"result": staticmethod(_where_result)})
+)
+lower_builtin((np.where, "numbers"), types.VarArg(types.Any))(_loop(_where_code, inplace=False))
+
+
+# Functions of whole arrays: each leads to a kernel.
+
+
+class _Routed(AbstractTemplate):
+    metadata = CPU_FIRST
+    kernel: Any
+
+    def generic(self, args: Any, kws: Any) -> Any:
+        if type(self).key is divmod:
+            wanted = any(isinstance(arg, NumberType) for arg in args)
+        else:
+            wanted = any(holds_numbers(arg) for arg in (*args, *kws.values()))
+        if not wanted or (type(self).key in (max, min) and len(args) != 1):
+            return None
+        kernel_type = self.context.resolve_value_type(type(self).kernel)
+        return kernel_type.get_call_type(self.context, args, kws)
+
+    def get_impl_key(self, sig: Any) -> Any:
+        return (type(self).key, "kernel")
+
+
+def _call_kernel(kernel: Any) -> Callable[..., Any]:
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return invoke(context, builder, kernel, sig.args, args)[1]
+
+    return lower
+
+
+def _route(target: Any, kernel: Any) -> None:
+    type_global(target, type("Routed", (_Routed,), {"kernel": kernel}))
+    lower_builtin((target, "kernel"), types.VarArg(types.Any))(_call_kernel(kernel))
+
+
+class _Method(AbstractTemplate):
+    kernel: Any
+
+    def generic(self, args: Any, kws: Any) -> Any:
+        kernel_type = self.context.resolve_value_type(type(self).kernel)
+        return kernel_type.get_call_type(self.context, (self.this, *args), kws).as_method()
+
+    def get_impl_key(self, sig: Any) -> Any:
+        return type(self).key
+
+
+METHODS = {
+    "sum": kernels.total,
+    "mean": kernels.mean,
+    "prod": kernels.product,
+    "min": kernels.minimum,
+    "max": kernels.maximum,
+    "dot": kernels.dot,
+    "var": kernels.variance,
+    "std": kernels.deviation,
+    "cumsum": kernels.cumulative_sum,
+    "argmin": kernels.argmin,
+    "argmax": kernels.argmax,
+    "any": kernels.any_true,
+    "all": kernels.all_true,
+    "fill": kernels.fill,
+    "astype": conversion.as_type,
+}
+
+
+@infer_getattr
+class _Methods(AttributeTemplate):
+    key = types.Array
+    metadata = CPU_FIRST
+
+    def generic_resolve(self, array: Any, name: str) -> Any:
+        kernel = METHODS.get(name)
+        if kernel is None or not holds_numbers(array):
+            return None
+        body = {"key": (types.Array, name, "number"), "kernel": kernel}
+        return types.BoundFunction(type(f"Method_{name}", (_Method,), body), array)
+
+
+for _name, _kernel in METHODS.items():
+    lower_builtin((types.Array, _name, "number"), types.VarArg(types.Any))(_call_kernel(_kernel))
+for _target, _kernel in {
+    np.sum: kernels.total,
+    np.mean: kernels.mean,
+    np.prod: kernels.product,
+    np.min: kernels.minimum,
+    np.max: kernels.maximum,
+    np.dot: kernels.dot,
+    operator.matmul: kernels.dot,
+    np.vdot: kernels.dot,
+    np.outer: kernels.outer,
+    np.var: kernels.variance,
+    np.std: kernels.deviation,
+    np.cumsum: kernels.cumulative_sum,
+    np.argmin: kernels.argmin,
+    np.argmax: kernels.argmax,
+    np.any: kernels.any_true,
+    np.all: kernels.all_true,
+    np.linalg.norm: kernels.norm,
+    max: kernels.largest,
+    min: kernels.smallest,
+    divmod: kernels.floor_and_remainder,
+    value: conversion.values,
+}.items():
+    _route(_target, _kernel)

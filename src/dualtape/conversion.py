@@ -1,0 +1,139 @@
+"""Between arrays, lists and tuples of active numbers, and back to plain values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba.core import types
+from numba.extending import intrinsic
+
+from ._jit import internal_kernel, specialized
+from .errors import IntegerConversionError
+from .number import INTEGER_CONVERSION
+from .numbertype import highest_number, holds_numbers
+from .read import values_of
+from .seed import element_like, empty_numbers
+
+__all__ = ["array_from"]
+
+
+@internal_kernel
+def array_of(items: Any) -> Any:
+    """np.array of lists or tuples of numbers, nested twice at the most; a copy of an array."""
+    return copied(items)
+
+
+def copied(items: Any) -> Any:
+    """Return a new array (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(copied)
+def _copied(items: Any) -> Any:
+    if isinstance(items, types.Array):
+        return lambda items: items.copy()
+    if isinstance(items.dtype, types.Sequence | types.UniTuple | types.Array):
+
+        def of_rows(items: Any) -> Any:
+            out = empty_numbers((len(items), len(items[0])), element_like(items[0]))
+            for i in range(len(items)):
+                if len(items[i]) != out.shape[1]:
+                    raise ValueError("the rows of an array must have one length")
+                for j in range(out.shape[1]):
+                    out[i, j] = items[i][j]
+            return out
+
+        return of_rows
+
+    def of_numbers(items: Any) -> Any:
+        out = empty_numbers((len(items),), element_like(items))
+        for i in range(len(items)):
+            out[i] = items[i]
+        return out
+
+    return of_numbers
+
+
+def array_from(items: Any, dtype: Any = None) -> Any:
+    """Stand-in for np.array in activated code: numbers are gathered, the rest is NumPy's.
+
+    Numba rewrites ``np.array([x, y])`` to code that names a NumPy dtype, which numbers lack.
+    """
+    return np.array(items, dtype)
+
+
+@specialized(array_from)
+def _array_from(items: Any, dtype: Any = None) -> Any:
+    if holds_numbers(items):
+        return lambda items, dtype=None: array_of(items)
+    if isinstance(items, types.BaseTuple) and highest_number(items) is not None:
+        return lambda items, dtype=None: array_of(uniform(items))
+    if dtype is None or isinstance(dtype, types.NoneType | types.Omitted):
+        return lambda items, dtype=None: np.array(items)
+    return lambda items, dtype=None: np.array(items, dtype)
+
+
+@intrinsic
+def uniform(typingctx: Any, items: Any) -> Any:
+    """Return a tuple of plain values and numbers as a tuple of numbers."""
+    target = types.UniTuple(highest_number(items), len(items))
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return context.cast(builder, args[0], sig.args[0], target)
+
+    return target(items), codegen
+
+
+@internal_kernel
+def as_type(a: Any, dtype: Any) -> Any:
+    """ndarray.astype of active numbers: a copy; the root float type does not change."""
+    return converted(a, dtype)
+
+
+def converted(a: Any, dtype: Any) -> Any:
+    """Return a copy (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(converted)
+def _converted(a: Any, dtype: Any) -> Any:
+    wanted = getattr(dtype, "dtype", None)
+    if isinstance(wanted, types.Integer | types.Boolean):
+        raise IntegerConversionError(INTEGER_CONVERSION)
+    return lambda a, dtype: a.copy()
+
+
+@internal_kernel
+def values(a: Any) -> Any:
+    """Return the primals of an array, whatever its level."""
+    return primals(a)
+
+
+def primals(a: Any) -> Any:
+    """Return the plain values of an array (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(primals)
+def _primals(a: Any) -> Any:
+    base = getattr(a.dtype, "base", None)
+    if base is None:
+        return lambda a: a
+    return lambda a: primals(values_of(a, base_zero(a)))
+
+
+def base_zero(a: Any) -> Any:
+    """Return a zero of the elements' base type (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(base_zero)
+def _base_zero(a: Any) -> Any:
+    base = a.dtype.base
+
+    @intrinsic
+    def zero(typingctx: Any) -> Any:
+        return base(), lambda context, builder, sig, args: context.get_constant_null(base)
+
+    return lambda a: zero()

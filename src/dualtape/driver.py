@@ -1,0 +1,212 @@
+"""The compiled face of a transform: a Numba dispatcher whose body is a driver.
+
+``grad(f)`` must cost no more per call than a hand-written ``@njit`` gradient, so what a transform
+returns *is* a Numba dispatcher: argument types are matched in C and the machine code is entered
+directly.  It has f's signature (names, defaults); the compiler pipeline puts a driver where f's
+code would be.  Everything slow lives where dispatch fails anyway: conversion of lists and
+integers, checks, compilation and the telling of errors.
+
+Numba internals used (seen to work with 0.68): ``Dispatcher._compile_for_args`` (called from C when
+no compiled version matches; what it returns is called with the original arguments),
+``FunctionIR.derive``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from inspect import Parameter
+from typing import Any
+
+import numpy as np
+from numba.core import errors as numba_errors
+from numba.core import ir
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import FunctionPass, register_pass
+from numba.core.dispatcher import OmittedArg
+from numba.core.ir_utils import build_definitions
+from numba.core.registry import CPUDispatcher
+from numba.core.untyped_passes import FixupArgs
+
+from .errors import ArgumentError, DualtapeError
+from .number import Number
+from .numbertype import highest_number
+from .retell import located, retold
+
+__all__ = ["Options", "Transform"]
+
+
+@dataclass
+class Options:
+    """What a driver may use to choose its number type."""
+
+    chunk_size: int | None = None
+    inputs: int | None = None  # how many, as seen in the call that is being compiled for
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class InstallDriver(FunctionPass):
+    """Replace the function's code by ``return driver((arguments...))``."""
+
+    _name = "dualtape_install_driver"
+
+    def __init__(self) -> None:
+        FunctionPass.__init__(self)
+
+    def run_pass(self, state: Any) -> bool:
+        """Run on one function."""
+        func_ir, loc = state.func_ir, state.func_ir.loc
+        scope = ir.Scope(None, loc)
+        block = ir.Block(scope, loc)
+
+        def define(name: str, value: Any) -> Any:
+            var = scope.define(name, loc)
+            block.append(ir.Assign(value, var, loc))
+            return var
+
+        parameters = list(func_ir.func_id.pysig.parameters.values())
+        args = []
+        for i, (name, ty) in enumerate(zip(func_ir.arg_names, state.args, strict=True)):
+            arg = define(name, ir.Arg(name, i, loc))
+            if parameters[i].kind is not Parameter.VAR_POSITIONAL:
+                args.append(arg)
+                continue
+            for k in range(len(ty)):  # what *args collected becomes arguments again
+                index = define(f"$index{k}", ir.Const(k, loc))
+                args.append(define(f"$star{k}", ir.Expr.static_getitem(arg, k, index, loc)))
+        packed = define("$packed", ir.Expr.build_tuple(args, loc))
+        driver = define("$driver", ir.Global("driver", self._driver(state), loc))
+        result = define("$result", ir.Expr.call(driver, [packed], (), loc))
+        block.append(ir.Return(define("$cast", ir.Expr.cast(result, loc)), loc))
+        blocks = {0: block}
+        state.func_ir = func_ir.derive(blocks)
+        state.func_ir._definitions = build_definitions(blocks)
+        return True
+
+    @staticmethod
+    def _driver(state: Any) -> Any:
+        return state.pipeline_driver
+
+
+class DriverCompiler(CompilerBase):
+    """Numba's pipeline with a driver in place of the function's code."""
+
+    driver: Any = None
+
+    def define_pipelines(self) -> list[Any]:
+        """Return the pipeline."""
+        self.state.pipeline_driver = type(self).driver
+        if any(highest_number(ty) is not None for ty in self.state.args):
+            # Called from compiled code on active numbers; no Python object could hold the result.
+            self.state.flags.no_cpython_wrapper = True
+        self.state.flags.no_cfunc_wrapper = True
+        manager = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        manager.add_pass_after(InstallDriver, FixupArgs)
+        manager.finalize()
+        return [manager]
+
+
+class Transform(CPUDispatcher):
+    """A function made by a transform: callable from Python and from compiled code.
+
+    Parameters
+    ----------
+    signature : function
+        Whose parameters the new function has.
+    driver : intrinsic
+        What it computes, given its arguments as one tuple.
+    options : Options
+        Shared with the driver.
+    inputs : tuple of int
+        Which arguments are converted to floating point (and counted).
+    name : str
+        For messages, ``grad(f)``.
+    """
+
+    is_derivative = True
+
+    def __init__(
+        self,
+        signature: Any,
+        driver: Any,
+        options: Options,
+        inputs: tuple[int, ...],
+        name: str,
+    ) -> None:
+        compiler = type("DriverCompiler", (DriverCompiler,), {"driver": driver})
+        super().__init__(
+            signature, targetoptions={"nopython": True, "nogil": True}, pipeline_class=compiler
+        )
+        self.options = options
+        self.inputs = inputs
+        self.__name__ = name
+        self.__qualname__ = name
+
+    def __repr__(self) -> str:
+        return f"<dualtape {self.__name__}>"
+
+    def _compile_for_args(self, *args: Any, **kws: Any) -> Any:
+        converted = self._converted(args)
+        if converted is not None:
+            plain = tuple(arg.value if isinstance(arg, OmittedArg) else arg for arg in converted)
+            return lambda *_, **__: self(*plain)
+        self.options.inputs = sum(_count(args[i]) for i in self._positions(len(args)))
+        try:
+            return super()._compile_for_args(*args, **kws)
+        except DualtapeError as error:
+            raise located(error, self.__name__) from error.__cause__
+        except numba_errors.NumbaError as error:
+            raise retold(error, self.__name__, self.py_func) from error
+        finally:
+            self.options.inputs = None
+
+    def _positions(self, count: int) -> tuple[int, ...]:
+        return tuple(i % count for i in self.inputs if -count <= i < count)
+
+    def _converted(self, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """Return the arguments with lists and integers as floats; None if nothing changed."""
+        positions = self._positions(len(args))
+        new = [
+            _as_float(arg, i, self.__name__) if i in positions else arg
+            for i, arg in enumerate(args)
+        ]
+        changed = any(a is not b for a, b in zip(args, new, strict=True))
+        return tuple(new) if changed else None
+
+
+def _as_float(arg: Any, i: int, name: str) -> Any:
+    """Convert a differentiated argument to floating point; refuse what has no derivative."""
+    if isinstance(arg, OmittedArg):
+        value = _as_float(arg.value, i, name)
+        return arg if value is arg.value else value
+    if isinstance(arg, float | np.float32 | Number):
+        return arg
+    if isinstance(arg, tuple):
+        items = [_as_float(item, i, name) for item in arg]
+        if all(a is b for a, b in zip(arg, items, strict=True)):
+            return arg
+        return type(arg)(*items) if hasattr(arg, "_fields") else tuple(items)
+    if isinstance(arg, np.ndarray) and arg.ndim and arg.dtype in (np.float64, np.float32):
+        return arg if type(arg) is np.ndarray and arg.dtype.isnative else np.array(arg)
+    if isinstance(arg, int | np.number | np.ndarray | list | range):
+        array = np.asarray(arg)
+        if array.dtype.kind in "iuf" or (array.dtype.kind == "b" and array.ndim):
+            return array.astype(np.float64) if array.ndim else float(array)
+        if array.size == 0:
+            return array.astype(np.float64)
+        what = f"complex ({array.dtype})" if array.dtype.kind == "c" else f"of dtype {array.dtype}"
+    else:
+        what = f"{arg!r} of type {type(arg).__name__}"
+    raise ArgumentError(
+        f"{name}: argument {i} is {what}; derivatives need a real number, a real array, or a tuple "
+        "of these. Name the arguments to differentiate with argnums; the others pass unchanged."
+    )
+
+
+def _count(arg: Any) -> int:
+    if isinstance(arg, tuple):
+        return sum(_count(item) for item in arg)
+    return (
+        int(np.size(arg.value if isinstance(arg, OmittedArg) else arg))
+        if not isinstance(arg, Number)
+        else 1
+    )

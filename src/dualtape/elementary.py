@@ -1,0 +1,453 @@
+"""Where rules meet number types, and only here.
+
+Operators, comparisons and every function of the rule table are registered for active numbers:
+a typing template gives the result's type, the lowering runs the number's own methods on emitted
+values (`emit`).  ``np.sin``, ``math.sin`` and the rule object `rules.sin` itself lead to the same
+row.  Templates with direct lowering keep compile times low: no operation runs Numba's compiler.
+
+Numba internals used (seen to work with 0.68): ``metadata = {"target": "cpu"}`` on a template
+puts it before the generic ones, so that jitclass's own operator overloads are not asked first.
+"""
+
+from __future__ import annotations
+
+import builtins
+import math
+import operator
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any
+
+import numpy as np
+from numba.core import types
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import lower_builtin, register_jitable
+
+from . import rules, special
+from ._jit import compiled
+from ._rule import RULES, Rule
+from .dual import VectorDual
+from .emit import Emitted, call, find_emitted, unwrap, wrap, zero_partials
+from .errors import IntegerConversionError
+from .hyperdual import HyperDual
+from .number import INTEGER_CONVERSION, primal
+from .numbertype import (
+    PLAIN,
+    NumberType,
+    cast,
+    member_type,
+    promote,
+    promote_plain,
+    root,
+    with_root,
+)
+from .partials import PartialsType
+
+__all__ = ["ELEMENTWISE", "FAMILIES", "SCIPY", "register", "scalar_code", "type_global", "value"]
+
+FAMILIES = (VectorDual, HyperDual)
+
+
+# x**2 is a product, x**2.0 is not: these see an integer operand as it is.
+WITH_INTEGERS = {operator.pow, operator.ipow, np.power, builtins.pow, builtins.round, np.round}
+
+
+CPU_FIRST = {"target": "cpu"}  # makes Numba ask a template before its generic ones
+
+ELEMENTWISE: dict[Any, tuple[Callable[..., Any], Callable[..., Any]]] = {}
+"""What works on numbers, as (function on wrapped operands, type of the result)."""
+
+
+class NumberTemplate(AbstractTemplate):
+    """Types a call in which some argument is an active number and the others are plain."""
+
+    metadata = CPU_FIRST
+    result: Callable[..., Any]
+
+    def generic(self, args: Any, kws: Any) -> Any:
+        """Return the signature, or None where this is not our call."""
+        if kws or not any(isinstance(arg, NumberType) for arg in args):
+            return None
+        if not all(isinstance(arg, (NumberType, *PLAIN)) for arg in args):
+            return None
+        result = type(self).result(self.context, args)
+        return None if result is None else signature(result, *args)
+
+    def get_impl_key(self, sig: Any) -> Any:
+        """Keep our lowerings apart from Numba's own for the same function."""
+        return (type(self).key, "number")
+
+
+def register(
+    target: Any, function: Callable[..., Any], result: Callable[..., Any] | None = None
+) -> None:
+    """Let `target` work on active numbers in compiled code.
+
+    Parameters
+    ----------
+    target : callable
+        What the user's code calls: an operator, ``np.sin``, a rule.
+    function : callable
+        Takes wrapped operands, returns a wrapped result.
+    result : callable, optional
+        (typing context, argument types) -> result type; the promoted number type if not given.
+    """
+    ELEMENTWISE[target] = (function, result or _promoted)
+    type_global(target, _template(target, result or _promoted))
+    lower_builtin((target, "number"), types.VarArg(types.Any))(
+        _lowering(function, keeps_integers=target in WITH_INTEGERS)
+    )
+
+
+def type_global(target: Any, template: type) -> None:
+    """Let Numba type calls of `target` by a template (in addition to those it has)."""
+    keyed = type(template.__name__, (template,), {"key": target})
+    infer_global(target, types.Function(keyed))
+
+
+def _template(target: Any, result: Callable[..., Any]) -> Any:
+    literal = target in WITH_INTEGERS
+    body = {"result": staticmethod(result), "prefer_literal": literal}
+    return type(f"Number_{getattr(target, '__name__', target)}", (NumberTemplate,), body)
+
+
+def _lowering(function: Callable[..., Any], *, keeps_integers: bool) -> Callable[..., Any]:
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        compute = scalar_code(context, builder, function, sig.args, sig.return_type, keeps_integers)
+        return compute(*args)
+
+    return lower
+
+
+def scalar_code(
+    context: Any,
+    builder: Any,
+    function: Callable[..., Any],
+    arg_types: Any,
+    result: Any,
+    keeps_integers: bool,
+) -> Callable[..., Any]:
+    """Return a function from LLVM operands to the LLVM value of ``function(*operands)``."""
+    float_type = root(promote([types.unliteral(ty) for ty in arg_types]))
+
+    def compute(*values: Any) -> Any:
+        operands = [
+            operand(context, builder, ty, value, float_type)
+            for ty, value in zip(arg_types, values, strict=True)
+        ]
+        if not keeps_integers:
+            operands = [x.cast(float_type) if isinstance(x, Emitted) else x for x in operands]
+        at = next(e for e in map(find_emitted, operands) if e is not None)
+        return unwrap(function(*operands), result, at)
+
+    return compute
+
+
+def operand(context: Any, builder: Any, ty: Any, value: Any, float_type: Any) -> Any:
+    """Wrap one operand; constant integers stay Python's, so that x**2 knows its exponent."""
+    if isinstance(ty, types.IntegerLiteral):
+        return ty.literal_value
+    if isinstance(ty, NumberType):
+        target = with_root(ty, float_type)
+        return wrap(context, builder, target, cast(context, builder, ty, target, value))
+    return wrap(context, builder, ty, value)
+
+
+def _promoted(typing_context: Any, args: Any) -> Any:
+    return promote([types.unliteral(arg) for arg in args])
+
+
+def _boolean(typing_context: Any, args: Any) -> Any:
+    return types.boolean
+
+
+# Operators and comparisons.
+
+_INPLACE = {
+    operator.add: operator.iadd,
+    operator.sub: operator.isub,
+    operator.mul: operator.imul,
+    operator.truediv: operator.itruediv,
+    operator.floordiv: operator.ifloordiv,
+    operator.mod: operator.imod,
+    operator.pow: operator.ipow,
+}
+for _op, _inplace in _INPLACE.items():
+    register(_op, _op)
+    register(_inplace, _op)
+for _unary in (operator.neg, operator.pos):
+    register(_unary, _unary)
+for _comparison in (
+    operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne,
+):  # fmt: skip
+    register(_comparison, _comparison, _boolean)
+for _ufunc, _operator in {
+    np.add: operator.add,
+    np.subtract: operator.sub,
+    np.multiply: operator.mul,
+    np.divide: operator.truediv,
+    np.negative: operator.neg,
+    np.positive: operator.pos,
+}.items():
+    register(_ufunc, _operator)
+
+
+# Rules, under every name a user may call them by.
+
+SCIPY: dict[str, Rule] = {name: rule for rule in RULES.values() for name in rule.scipy}
+
+
+def _applied(rule: Rule) -> Callable[..., Any]:
+    def apply(*args: Any) -> Any:
+        args = tuple(_literal_as_float(arg) for arg in args)
+        return rule(*args)
+
+    return apply
+
+
+def _literal_as_float(arg: Any) -> Any:
+    return float(arg) if isinstance(arg, int) else arg
+
+
+class _RuleOnFloats(AbstractTemplate):
+    """A rule object called with plain numbers computes the primal."""
+
+    metadata = CPU_FIRST
+
+    def generic(self, args: Any, kws: Any) -> Any:
+        if kws or not all(isinstance(arg, PLAIN) for arg in args):
+            return None
+        floats = [arg if isinstance(arg, types.Float) else types.float64 for arg in args]
+        value_type = self.context.resolve_value_type(_value_of(type(self).key))
+        resolved = value_type.get_call_type(self.context, tuple(floats), {})
+        return signature(resolved.return_type, *floats)
+
+    def get_impl_key(self, sig: Any) -> Any:
+        return (type(self).key, "floats")
+
+
+def _value_of(rule: Rule) -> Any:
+    return compiled(rule.value) if isinstance(rule.value, FunctionType) else rule.value
+
+
+def _lower_value(rule: Rule) -> Callable[..., Any]:
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        wrapped = [wrap(context, builder, ty, v) for ty, v in zip(sig.args, args, strict=True)]
+        return unwrap(call(_value_of(rule), *wrapped), sig.return_type)
+
+    return lower
+
+
+def register_rule(rule: Rule) -> None:
+    """Make a rule callable in compiled code, by its own name and by its targets."""
+    type_global(rule, _RuleOnFloats)
+    lower_builtin((rule, "floats"), types.VarArg(types.Any))(_lower_value(rule))
+    register(rule, _applied(rule))
+    for target in rule.targets:
+        if target not in (max, min, np.power):
+            register(target, _applied(rule))
+
+
+for _function in vars(special).values():
+    if isinstance(_function, FunctionType) and _function.__module__ == special.__name__:
+        register_jitable(_function)
+for _rule in RULES.values():
+    register_rule(_rule)
+register(np.power, operator.pow)
+register(builtins.pow, operator.pow)
+
+
+def _fold(rule: Rule) -> Callable[..., Any]:
+    def fold(first: Any, *rest: Any) -> Any:
+        result = _literal_as_float(first)
+        for arg in rest:
+            result = rule(result, _literal_as_float(arg))
+        return result
+
+    return fold
+
+
+register(max, _fold(rules.builtin_max))
+register(min, _fold(rules.builtin_min))
+
+
+def _clip(x: Any, low: Any, high: Any) -> Any:
+    return rules.minimum(rules.maximum(x, _literal_as_float(low)), _literal_as_float(high))
+
+
+register(np.clip, _clip)
+
+
+# Functions that are locally constant: they look at the primal.
+
+
+def _of_primal(target: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    def function(x: Any, *rest: Any) -> Any:
+        return call(target, primal(x), *rest)
+
+    def result(typing_context: Any, args: Any) -> Any:
+        plain = (root(args[0]), *map(types.unliteral, args[1:]))
+        return typing_context.resolve_function_type(target, plain, {}).return_type
+
+    return function, result
+
+
+for _target in (
+    math.isnan, math.isinf, math.isfinite, np.isnan, np.isinf, np.isfinite, np.signbit,
+    math.floor, math.ceil, math.trunc,
+):  # fmt: skip
+    register(_target, *_of_primal(_target))
+
+
+class _WhereTemplate(NumberTemplate):
+    """np.where(condition, x, y) selects; it never blends, so a value not taken is not used."""
+
+    result = staticmethod(lambda typing_context, args: _promoted(typing_context, args[1:]))
+
+
+@lower_builtin((np.where, "number"), types.VarArg(types.Any))
+def _lower_where(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    condition = context.is_true(builder, sig.args[0], args[0])
+    x, y = (
+        context.cast(builder, value, ty, sig.return_type)
+        for value, ty in zip(args[1:], sig.args[1:], strict=True)
+    )
+    return builder.select(condition, x, y)
+
+
+type_global(np.where, _WhereTemplate)
+
+
+def _round(x: Any, digits: Any = None) -> Any:
+    if digits is None:
+        return call(round, primal(x))
+    at = find_emitted(x)
+    digits = digits if isinstance(digits, Emitted) else at_integer(at, digits)
+    return call(round, primal(x), digits)
+
+
+def at_integer(at: Any, value: int) -> Emitted:
+    """Return an integer constant where `at` is emitted."""
+    return Emitted(at.context, at.builder, types.intp, at.context.get_constant(types.intp, value))
+
+
+def _round_result(typing_context: Any, args: Any) -> Any:
+    return types.int64 if len(args) == 1 else _promoted(typing_context, args[:1])
+
+
+def _round_result_float(typing_context: Any, args: Any) -> Any:
+    return _promoted(typing_context, args[:1])
+
+
+register(round, _round, _round_result)
+register(np.round, lambda x, digits=0: _round(x, digits), _round_result_float)
+
+
+def primal_is_true(x: Any) -> Any:
+    """Return whether the primal is not zero (NaN is true, as in Python)."""
+    return call(operator.ne, primal(x), 0.0)
+
+
+register(bool, primal_is_true, _boolean)
+register(operator.truth, primal_is_true, _boolean)
+register(operator.not_, lambda x: call(operator.eq, primal(x), 0.0), _boolean)
+register(float, lambda x: x)
+
+
+def _refuse_integer(typing_context: Any, args: Any) -> Any:
+    raise IntegerConversionError(INTEGER_CONVERSION)
+
+
+register(int, lambda x: x, _refuse_integer)
+
+
+def value(x: Any) -> Any:
+    """Return the primal of `x`: the plain value, without any derivative.
+
+    What depends on ``value(x)`` is constant to every derivative, so it is also the way to stop a
+    gradient and to use an active number as an index: ``int(value(x))``.
+
+    Parameters
+    ----------
+    x : float or number
+        Plain values pass unchanged.
+
+    Examples
+    --------
+    >>> import dualtape as ad
+    >>> ad.value(ad.VectorDual(3.0, [1.0]))
+    3.0
+    """
+    return primal(x)
+
+
+register(value, primal, lambda typing_context, args: root(args[0]))
+
+
+@infer_global(value)
+class _ValueOfPlain(AbstractTemplate):
+    def generic(self, args: Any, kws: Any) -> Any:
+        if len(args) == 1 and isinstance(args[0], PLAIN):
+            return signature(args[0], args[0])
+        return None
+
+
+@lower_builtin(value, types.Any)
+def _lower_value_of_plain(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    return args[0]
+
+
+# Constructors in compiled code: VectorDual(x, (1.0, 0.0)) and HyperDual(x, 1.0, 1.0, 0.0).
+
+
+def _slot_width(ty: Any) -> int | None:
+    if isinstance(ty, PartialsType):
+        return ty.n
+    if isinstance(ty, types.BaseTuple):
+        return len(ty)
+    return 1 if isinstance(ty, (NumberType, *PLAIN)) else None
+
+
+def _constructed(face: Any, args: Any) -> Any:
+    base = args[0] if isinstance(args[0], NumberType) else promote_plain(args[0])
+    widths = [_slot_width(ty) for ty in args[1:]]
+    if None in widths or len(widths) != len(face.FIELDS) - 1:
+        return None
+    return member_type(face, base, *widths[: len(face.FIELDS) // 2])
+
+
+class _Constructor(AbstractTemplate):
+    def generic(self, args: Any, kws: Any) -> Any:
+        if kws or len(args) != len(self.key.FIELDS):
+            return None
+        result = _constructed(type(self).key, args)
+        return None if result is None else signature(result, *args)
+
+
+def _lower_constructor(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    struct = context.make_helper(builder, sig.return_type)
+    for (name, slot), ty, arg in zip(sig.return_type.struct.items(), sig.args, args, strict=True):
+        setattr(struct, "m_" + name, _slot_value(context, builder, ty, arg, slot))
+    return struct._getvalue()
+
+
+def _slot_value(context: Any, builder: Any, ty: Any, arg: Any, slot: Any) -> Any:
+    if not isinstance(slot, PartialsType):
+        if isinstance(ty, types.BaseTuple):
+            ty, arg = ty[0], builder.extract_value(arg, 0)
+        return context.cast(builder, arg, ty, slot)
+    if isinstance(ty, PartialsType):
+        return unwrap(wrap(context, builder, ty, arg), slot)
+    if isinstance(ty, types.BaseTuple):
+        pairs = [(t, builder.extract_value(arg, i)) for i, t in enumerate(ty)]
+    else:
+        pairs = [(ty, arg)]
+    lanes = [
+        wrap(context, builder, slot.base, context.cast(builder, v, t, slot.base)) for t, v in pairs
+    ]
+    return zero_partials(context, builder, slot).build(lanes).ir
+
+
+for _face in FAMILIES:
+    type_global(_face, _Constructor)
+    lower_builtin(_face, types.VarArg(types.Any))(_lower_constructor)

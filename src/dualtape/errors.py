@@ -1,0 +1,55 @@
+"""The package's own errors: what happened, where in the user's code, what to do.
+
+Every class derives from the built-in exception that Python itself would raise, so
+``except TypeError`` keeps working, and from `DualtapeError`, so all of them can be caught
+at once.  An exception raised by the user's function is never one of these: it comes
+through unchanged.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ArgumentError",
+    "DerivativeMismatchError",
+    "DualtapeError",
+    "IntegerConversionError",
+    "MissingRuleError",
+    "MixedNumbersError",
+    "NotScalarError",
+    "UnsupportedFunctionError",
+]
+
+
+class DualtapeError(Exception):
+    """Base class of all errors raised by dualtape itself."""
+
+
+class ArgumentError(DualtapeError, TypeError):
+    """An argument of a transform or of a differentiated call is of the wrong kind."""
+
+
+class NotScalarError(DualtapeError, TypeError):
+    """A scalar result was needed and the function returned something else."""
+
+
+class IntegerConversionError(DualtapeError, TypeError):
+    """An active number was converted to an integer, which would lose its derivative.
+
+    Use ``int(dualtape.value(x))`` where the conversion is meant (an index into a table, say).
+    """
+
+
+class MixedNumbersError(DualtapeError, TypeError):
+    """Two active numbers of one level but of different kinds met in one operation."""
+
+
+class MissingRuleError(DualtapeError, TypeError):
+    """The function calls something that has no derivative rule; see `custom_rule`."""
+
+
+class UnsupportedFunctionError(DualtapeError, TypeError):
+    """Numba cannot compile the function, with or without derivatives."""
+
+
+class DerivativeMismatchError(DualtapeError, AssertionError):
+    """`check_grad` found a derivative that disagrees with its reference."""

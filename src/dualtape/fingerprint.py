@@ -1,0 +1,82 @@
+"""A digest of everything a compiled derivative depends on, for its cache on disk.
+
+The digest covers the code of the function and of every user function it reaches, with defaults,
+closure values and the globals they name.  Changing any of them, in whatever file, gives a new cache
+entry: a stale derivative is never loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+from numba.core.dispatcher import Dispatcher
+
+from .aliasing import is_library
+
+__all__ = ["fingerprint"]
+
+
+def fingerprint(function: Any) -> str:
+    """Return a digest of a function and all it reaches."""
+    digest = hashlib.sha256()
+    _add(digest, function, set())
+    return digest.hexdigest()
+
+
+def _add(digest: Any, value: Any, seen: set[int]) -> None:
+    if id(value) in seen:
+        return
+    if isinstance(value, Dispatcher):
+        seen.add(id(value))
+        digest.update(repr((type(value).__name__, value.__name__, value.targetoptions)).encode())
+        _add(digest, value.py_func, seen)
+    elif isinstance(value, FunctionType):
+        seen.add(id(value))
+        _add_function(digest, value, seen)
+    elif isinstance(value, np.ndarray):
+        digest.update(str((value.dtype, value.shape)).encode() + value.tobytes())
+    elif isinstance(value, tuple | list):
+        for item in value:
+            _add(digest, item, seen)
+    elif isinstance(value, ModuleType):
+        digest.update(value.__name__.encode())
+    else:
+        digest.update(repr(value).encode())
+
+
+def _add_function(digest: Any, function: FunctionType, seen: set[int]) -> None:
+    digest.update(function.__qualname__.encode())
+    if is_library(function):
+        return
+    _add(digest, (function.__defaults__ or ()), seen)
+    _add(digest, tuple(sorted((function.__kwdefaults__ or {}).items())), seen)
+    for cell in function.__closure__ or ():
+        _add(digest, cell.cell_contents, seen)
+    _add_code(digest, function.__code__, function.__globals__, seen)
+
+
+def _add_code(digest: Any, code: CodeType, scope: dict[str, Any], seen: set[int]) -> None:
+    digest.update(code.co_code + repr((code.co_names, code.co_varnames)).encode())
+    for name in code.co_names:
+        if name in scope:
+            value = scope[name]
+            _add(digest, value, seen)
+            if isinstance(value, ModuleType):
+                _add_members(digest, value, code.co_names, seen)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            _add_code(digest, constant, scope, seen)
+        else:
+            digest.update(repr(constant).encode())
+
+
+def _add_members(digest: Any, module: ModuleType, names: tuple[str, ...], seen: set[int]) -> None:
+    """Add what is reached as module.name, for modules of the user's own."""
+    if module.__name__.partition(".")[0] in ("numpy", "math", "scipy", "numba", "dualtape"):
+        return
+    for name in names:
+        if hasattr(module, name):
+            _add(digest, getattr(module, name), seen)

@@ -1,0 +1,258 @@
+"""Forward mode: seed numbers, run the twin, read the partials.
+
+A driver is emitted directly into the compiled function that the user calls: a loop over chunks of
+inputs whose body makes seeded copies of the differentiated arguments, calls the activated twin
+and copies partials out.  All loops over arrays are the kernels of `seed` and `read`, compiled once
+for all functions, so a first derivative costs little more than compiling the function itself.
+
+Cost: ceil(n / chunk) sweeps for n inputs, each about 1 + chunk/4 times the function.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from . import read, seed
+from .dual import VectorDual
+from .errors import ArgumentError, NotScalarError
+from .numbertype import NumberType, level
+from .plan import Plan, base_type, block_type, is_active, leaves, map_leaves
+from .run import Run, pick_chunk, seed_leaf, sweep
+
+__all__ = ["derivative_driver", "gradient_driver", "jacobian_driver", "jvp_driver"]
+
+
+def gradient_driver(
+    twin: Any, argnums: tuple[int, ...], options: Any, *, single: bool, with_value: bool
+) -> Any:
+    """Return the intrinsic that computes (value and) gradient from the packed arguments."""
+    name = "value_and_grad" if with_value else "grad"
+
+    @intrinsic
+    def gradient(typingctx: Any, packed: Any) -> Any:
+        plan = Plan(typingctx, twin, packed, argnums, name)
+        chunk = pick_chunk(plan.size() or options.inputs, options.chunk_size)
+        result = plan.run_twin(VectorDual, chunk)
+        plan.require_scalar()
+        gradient_type = plan.gradient_type(single=single)
+        value_type = base_type(result, plan.number)
+        returned = types.Tuple((value_type, gradient_type)) if with_value else gradient_type
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            run = Run(plan, context, builder, args[0])
+            found = run.input_leaves()
+            flat = run.flat_array(run.n)
+            kept = cgutils.alloca_once(builder, context.get_value_type(value_type))
+            with sweep(run, chunk) as (start, _):
+                y = run.call_twin([seed_leaf(run, leaf, start) for leaf in found])
+                builder.store(run.base_value(result, y)[1], kept)
+                if is_active(result, plan.number):
+                    width = (types.intp, run.constant(chunk))
+                    run.kernel(read.read_partials, (result, y), flat, (types.intp, start), width)
+            out = run.unflatten(found, flat, single=single)
+            if not with_value:
+                return out
+            return context.make_tuple(builder, returned, [builder.load(kept), out])
+
+        return returned(packed), codegen
+
+    return gradient
+
+
+def jacobian_driver(
+    twin: Any, argnums: tuple[int, ...], options: Any, *, single: bool, with_value: bool
+) -> Any:
+    """Return the intrinsic that computes (value and) Jacobian from the packed arguments."""
+    name = "value_and_jacobian" if with_value else "jacobian"
+
+    @intrinsic
+    def jacobian(typingctx: Any, packed: Any) -> Any:
+        plan = Plan(typingctx, twin, packed, argnums, name)
+        chunk = pick_chunk(plan.size() or options.inputs, options.chunk_size)
+        result = plan.run_twin(VectorDual, chunk)
+        y_type = vector_type(plan, result)
+        value_type = base_type(y_type, plan.number)
+        parts = [map_leaves(ty, lambda leaf: block_type(plan, y_type, leaf)) for ty in plan.inputs]
+        jacobian_type = parts[0] if single else types.BaseTuple.from_types(parts)
+        returned = types.Tuple((value_type, jacobian_type)) if with_value else jacobian_type
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            run = Run(plan, context, builder, args[0])
+            found = run.input_leaves()
+            rows = types.Array(plan.base, 2, "C")
+            matrix = cgutils.alloca_once(builder, context.get_value_type(rows))
+            kept = cgutils.alloca_once(builder, context.get_value_type(value_type))
+            with sweep(run, chunk) as (start, _):
+                raw = run.call_twin([seed_leaf(run, leaf, start) for leaf in found])
+                y = as_vector(run, result, raw)
+                with builder.if_then(builder.icmp_signed("==", start, run.constant(0))):
+                    builder.store(run.base_value(y_type, y)[1], kept)
+                    pairs = (y_type, y), (types.intp, run.n), (plan.base, run.base_like)
+                    builder.store(run.kernel(read.new_rows, *pairs), matrix)
+                if is_active(y_type, plan.number):
+                    out, width = (rows, builder.load(matrix)), (types.intp, run.constant(chunk))
+                    at = (types.intp, start)
+                    run.kernel(read.read_rows, (y_type, y), out, at, width)
+                run.release(y_type, y)
+            pieces = _blocks(
+                run, found, (rows, builder.load(matrix)), (value_type, builder.load(kept))
+            )
+            run.release(rows, builder.load(matrix))
+            pending = iter(pieces)
+            made = [run.rebuild(ty, pending) for ty in plan.inputs]
+            out_value = made[0][1]
+            if not single:
+                out_value = context.make_tuple(builder, jacobian_type, [v for _, v in made])
+            if not with_value:
+                run.release(value_type, builder.load(kept))
+                return out_value
+            return context.make_tuple(builder, returned, [builder.load(kept), out_value])
+
+        return returned(packed), codegen
+
+    return jacobian
+
+
+def vector_type(plan: Plan, result: Any) -> Any:
+    """Return the type of a result as one array or one scalar; tuples and lists become arrays."""
+    if isinstance(result, types.Array | NumberType | types.Number | types.Boolean):
+        return result
+    items = list(result) if isinstance(result, types.BaseTuple) else []
+    if isinstance(result, types.List):
+        items = [result.dtype]
+    if not items or not all(isinstance(t, NumberType | types.Number) for t in items):
+        raise NotScalarError(
+            f"{plan.name}: the function returns {result}; expected a number, an array, or a tuple "
+            "or list of numbers."
+        )
+    active = any(level(t) == plan.number.level for t in items)
+    return types.Array(plan.number if active else plan.base, 1, "C")
+
+
+def as_vector(run: Run, ty: Any, value: Any) -> Any:
+    """Convert a result as `vector_type` says."""
+    target = vector_type(run.plan, ty)
+    if target == ty:
+        return value
+    like = (target.dtype, run.context.get_constant_null(target.dtype))
+    if isinstance(ty, types.List):
+        made = run.kernel(read.array_of_list, (ty, value), like)
+        run.release(ty, value)
+        return made
+    uniform = types.UniTuple(target.dtype, len(ty))
+    packed = run.context.cast(run.builder, value, ty, uniform)
+    return run.kernel(read.array_of_tuple, (uniform, packed), like)
+
+
+def _blocks(run: Run, found: Any, rows: Any, value: Any) -> list[tuple[Any, Any]]:
+    pieces = []
+    for ty, leaf, offset in found:
+        block = block_type(run.plan, value[0], ty)
+        shape_type = types.UniTuple(types.intp, getattr(block, "ndim", 0))
+        sizes = []
+        for array_type, array in (value, (ty, leaf)):
+            if isinstance(array_type, types.Array):
+                struct = run.context.make_array(array_type)(run.context, run.builder, array)
+                sizes += cgutils.unpack_tuple(run.builder, struct.shape)
+        first = (types.intp, offset)
+        count = (types.intp, run.leaf_size(ty, leaf))
+        if not sizes:
+            pieces.append((block, run.kernel(read.corner, rows, first)))
+            continue
+        shape = (shape_type, run.context.make_tuple(run.builder, shape_type, sizes))
+        pieces.append((block, run.kernel(read.columns, rows, first, count, shape)))
+    return pieces
+
+
+def derivative_driver(twin: Any, options: Any) -> Any:
+    """Return the intrinsic of the derivative of a function of one scalar."""
+
+    @intrinsic
+    def derivative(typingctx: Any, packed: Any) -> Any:
+        plan = Plan(typingctx, twin, packed, (0,), "derivative")
+        if isinstance(packed[0], types.Array | types.BaseTuple):
+            raise ArgumentError(
+                f"{plan.name}: the argument is {packed[0]}; expected one real number. "
+                "Use grad or jacobian for several inputs."
+            )
+        result = plan.run_twin(VectorDual, 1)
+        returned = tangent_type(plan, result)
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            run = Run(plan, context, builder, args[0])
+            found = run.input_leaves()
+            y = run.call_twin([seed_leaf(run, leaf, run.constant(0)) for leaf in found])
+            out = tangent(run, result, y)
+            run.release(result, y)
+            return out
+
+        return returned(packed), codegen
+
+    return derivative
+
+
+def tangent_type(plan: Plan, result: Any) -> Any:
+    """Return the type of the tangent of a result."""
+
+    def leaf(ty: Any) -> Any:
+        return types.Array(plan.base, ty.ndim, "C") if isinstance(ty, types.Array) else plan.base
+
+    for ty in leaves(result):
+        if not isinstance(ty, types.Array | NumberType | types.Number | types.Boolean):
+            raise NotScalarError(
+                f"{plan.name}: the function returns {result}; expected numbers, arrays, or tuples "
+                "of these."
+            )
+    return map_leaves(result, leaf)
+
+
+def tangent(run: Run, result: Any, y: Any) -> Any:
+    """Return the tangents of a result, in its structure; zeros where it does not depend."""
+    plan, made = run.plan, []
+    base = (plan.base, run.base_like)
+    for ty, value in run.items(result, y):
+        if isinstance(ty, types.Array):
+            kernel = read.tangents_of if is_active(ty, plan.number) else read.zeros_like
+            made.append((tangent_type(plan, ty), run.kernel(kernel, (ty, value), base)))
+        elif is_active(ty, plan.number):
+            lane = run.kernel(read.tangent_of, (ty, value))
+            made.append((plan.base, lane))
+        else:
+            made.append(base)
+    return run.rebuild(result, iter(made))[1]
+
+
+def jvp_driver(twin: Any, options: Any) -> Any:
+    """Return the intrinsic of (primals, tangents) -> (value, tangent)."""
+
+    @intrinsic
+    def jvp(typingctx: Any, packed: Any) -> Any:
+        primals, tangents = packed
+        plan = Plan(typingctx, twin, primals, tuple(range(len(primals))), "jvp")
+        result = plan.run_twin(VectorDual, 1)
+        value_type = base_type(result, plan.number)
+        returned = types.Tuple((value_type, tangent_type(plan, result)))
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            run = Run(plan, context, builder, builder.extract_value(args[0], 0))
+            directions = run.items(tangents, builder.extract_value(args[0], 1))
+            found = run.input_leaves()
+            pairs = zip(found, directions, strict=True)
+            y = run.call_twin([_with_tangent(run, leaf, v) for leaf, v in pairs])
+            value = run.base_value(result, y)[1]
+            out = tangent(run, result, y)
+            run.release(result, y)
+            return context.make_tuple(builder, returned, [value, out])
+
+        return returned(packed), codegen
+
+    return jvp
+
+
+def _with_tangent(run: Run, leaf: Any, direction: Any) -> tuple[Any, Any]:
+    ty, value, _ = leaf
+    kernel = seed.seed_tangents if isinstance(ty, types.Array) else seed.seed_tangent
+    return ty, run.kernel(kernel, (ty, value), direction, (run.plan.number, run.like))

@@ -1,0 +1,132 @@
+"""`HyperDual`: exact second derivatives, moved forward.
+
+x = v + a . e1 + b . e2 + c . e1 e2 with e1^2 = e2^2 = 0: a function acts as
+f(v) + f' a . e1 + f' b . e2 + (f' c + f'' a b) . e1 e2, so the coefficient of e1 e2 is a second
+derivative without truncation or cancellation (Fike & Alonso, "The development of hyper-dual
+numbers for exact second-derivative calculations", AIAA 2011-886).  With n partials in e1 and m in
+e2 the last one is an n x m block of the Hessian, row by row.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+from .emit import EmittedPartials, outer
+from .number import Number, constant_like, settle
+from .partials import Partials, slot_type
+
+__all__ = ["HyperDual"]
+
+
+class HyperDual(Number):
+    """A value with first derivatives e1 (n of them), e2 (m) and mixed second ones e12 (n x m).
+
+    Parameters
+    ----------
+    value : float or number
+        The primal.
+    e1, e2 : float, or sequence of floats
+        First derivatives in the directions of e1 and of e2.
+    e12 : float, or sequence of n*m floats, row by row
+        Mixed second derivatives.
+
+    Examples
+    --------
+    The textbook number, one direction each, differentiated twice:
+
+    >>> import dualtape as ad
+    >>> x = ad.HyperDual(4.0, 1.0, 1.0, 0.0)
+    >>> x**2 + 3 * x + 2
+    HyperDual(30.0, 11.0, 11.0, 2.0)
+    """
+
+    FIELDS = ("value", "e1", "e2", "e12")
+    __slots__ = FIELDS
+    value: Any
+    e1: Any
+    e2: Any
+    e12: Any
+
+    def __init__(self, value: Any, e1: Any = 1.0, e2: Any = 1.0, e12: Any = 0.0) -> None:
+        value = value if isinstance(value, Number) else float(value)
+        slots = [_slot(value, e) for e in (e1, e2, e12)]
+        n, m, block = (len(s) if isinstance(s, tuple) else 1 for s in slots)
+        if block == 1 and n * m > 1:
+            slots[2] = Partials([slots[2]] * (n * m))
+        elif block != n * m:
+            raise ValueError(f"e12 holds {block} derivatives; e1 and e2 ask for {n} x {m}")
+        for name, field in zip(self.FIELDS, (value, *slots), strict=True):
+            object.__setattr__(self, name, field)
+
+    @staticmethod
+    def fields(base: Any, *widths: int) -> list[tuple[str, Any]]:
+        """Return the names and types of the fields."""
+        n, m = widths
+        e12 = slot_type(base, n * m)
+        return [
+            ("value", base),
+            ("e1", slot_type(base, n)),
+            ("e2", slot_type(base, m)),
+            ("e12", e12),
+        ]
+
+    def widths(self) -> tuple[int, ...]:
+        """Return (n, m)."""
+        return _width(self.e1), _width(self.e2)
+
+    def __repr__(self) -> str:
+        return f"HyperDual({self.value!r}, {self.e1!r}, {self.e2!r}, {self.e12!r})"
+
+    def with_value(self, value: Any) -> HyperDual:
+        """Return the same derivatives with another value."""
+        return HyperDual.of(value, self.e1, self.e2, self.e12)
+
+    def plus(self, o: HyperDual) -> HyperDual:
+        """Sum rule."""
+        e12 = self.e12 + o.e12
+        return HyperDual.of(self.value + o.value, self.e1 + o.e1, self.e2 + o.e2, e12)
+
+    def minus(self, o: HyperDual) -> HyperDual:
+        """Sum rule."""
+        e12 = self.e12 - o.e12
+        return HyperDual.of(self.value - o.value, self.e1 - o.e1, self.e2 - o.e2, e12)
+
+    def times(self, o: HyperDual) -> HyperDual:
+        """Product rule, twice."""
+        x, y = self.value, o.value
+        e12 = self.e12 * y + o.e12 * x + (outer(self.e1, o.e2) + outer(o.e1, self.e2))
+        return HyperDual.of(x * y, self.e1 * y + o.e1 * x, self.e2 * y + o.e2 * x, e12)
+
+    def lift1(self, f: Any, f1: Any, f11: Any, product: Any = operator.mul) -> HyperDual:
+        """Chain rule: e12 gets f' e12 + f'' e1 e2."""
+        f1, f11 = settle(f1), settle(f11)
+        e12 = product(self.e12, f1)
+        if f11 is not None:
+            e12 = e12 + product(outer(self.e1, self.e2), f11)
+        return HyperDual.of(f, product(self.e1, f1), product(self.e2, f1), e12)
+
+    def lift2(self, o: HyperDual, jet: tuple[Any, ...], product: Any = operator.mul) -> HyperDual:
+        """Chain rule in two arguments; second derivatives given as None are zero."""
+        f, fx, fy, fxx, fxy, fyy = (settle(entry) for entry in jet)
+        e1 = product(self.e1, fx) + product(o.e1, fy)
+        e2 = product(self.e2, fx) + product(o.e2, fy)
+        e12 = product(self.e12, fx) + product(o.e12, fy)
+        if fxx is not None:
+            e12 = e12 + product(outer(self.e1, self.e2), fxx)
+        if fxy is not None:
+            e12 = e12 + product(outer(self.e1, o.e2), fxy) + product(outer(o.e1, self.e2), fxy)
+        if fyy is not None:
+            e12 = e12 + product(outer(o.e1, o.e2), fyy)
+        return HyperDual.of(f, e1, e2, e12)
+
+
+def _slot(value: Any, derivatives: Any) -> Any:
+    """Return derivatives as the field holds them: a number, or several as `Partials`."""
+    lanes = derivatives if hasattr(derivatives, "__len__") else [derivatives]
+    made = [constant_like(value, lane) for lane in lanes]
+    return made[0] if len(made) == 1 else Partials(made)
+
+
+def _width(slot: Any) -> int:
+    return len(slot) if isinstance(slot, tuple | EmittedPartials) else 1

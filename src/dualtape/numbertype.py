@@ -1,0 +1,187 @@
+"""Numba types of active numbers: one by-value jitclass per family, base and widths.
+
+`member_type` makes (once) the jitclass of one member and returns its instance type.  Types know
+how they meet: floats and integers convert to a number (a constant has zero derivatives), so
+``s = 0.0; s += dual``, ``y = dual if c else 0.0`` and ``a[i] = 1.0`` type as users expect, and a
+number of a lower level converts to one of a higher level.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from numba.core import types
+from numba.core.typeconv import Conversion
+from numba.extending import lower_cast
+
+from .byvalue import ByValueInstance, by_value_jitclass
+from .emit import unwrap, wrap
+from .errors import MixedNumbersError
+
+__all__ = [
+    "PLAIN",
+    "NumberType",
+    "cast",
+    "highest_number",
+    "holds_numbers",
+    "level",
+    "member_type",
+    "promote",
+    "promote_plain",
+    "root",
+    "with_root",
+]
+
+PLAIN = (types.Float, types.Integer, types.Boolean)
+
+
+class NumberType(ByValueInstance):
+    """Numba type of the members of a number family."""
+
+    def __init__(self, class_type: Any) -> None:
+        _, (face, base, *widths) = class_type.reduction
+        self.face = face
+        self.base = base
+        self.widths = tuple(widths)
+        self.level = 1 + level(base)
+        super().__init__(class_type)
+        sizes = "x".join(map(str, widths))
+        self.name = f"{face.__name__}{sizes}({base})"
+
+    def __str__(self) -> str:
+        return self.name
+
+    def can_convert_from(self, typingctx: Any, other: Any) -> Any:
+        """Constants become numbers with zero derivatives."""
+        if isinstance(other, PLAIN):
+            return Conversion.safe
+        if isinstance(other, NumberType) and other.level < self.level:
+            return Conversion.safe
+        same = isinstance(other, NumberType) and with_root(other, root(self)) == self
+        return Conversion.promote if same else None
+
+    def unify(self, typingctx: Any, other: Any) -> Any:
+        """Return the type of a variable that is sometimes this, sometimes `other`."""
+        if isinstance(other, (*PLAIN, NumberType)):
+            return promote([self, types.unliteral(other)])
+        return None
+
+
+def level(ty: Any) -> int:
+    """Return the nesting level of a type: 0 for plain ones."""
+    return ty.level if isinstance(ty, NumberType) else 0
+
+
+def highest_number(ty: Any) -> NumberType | None:
+    """Return the number type of the highest level found in an argument type."""
+    if isinstance(ty, NumberType):
+        return ty
+    if isinstance(ty, types.Array | types.List | types.ListType):
+        return highest_number(ty.dtype)
+    if isinstance(ty, types.BaseTuple):
+        found = [n for n in map(highest_number, ty) if n is not None]
+        return max(found, key=level, default=None)
+    return None
+
+
+def holds_numbers(ty: Any) -> bool:
+    """Whether a type is an array, list or tuple of active numbers, or of such."""
+    if isinstance(ty, types.Array | types.List | types.UniTuple):
+        return isinstance(ty.dtype, NumberType) or holds_numbers(ty.dtype)
+    return False
+
+
+def root(ty: Any) -> Any:
+    """Return the float type at the bottom."""
+    while isinstance(ty, NumberType):
+        ty = ty.base
+    return ty
+
+
+def promote_plain(ty: Any) -> Any:
+    """Return the float type in which derivatives of a plain argument are computed."""
+    ty = types.unliteral(ty)
+    return ty if isinstance(ty, types.Float) else types.float64
+
+
+def with_root(ty: Any, float_type: Any) -> Any:
+    """Return the same nesting of numbers over another float type."""
+    if not isinstance(ty, NumberType):
+        return float_type
+    return member_type(ty.face, with_root(ty.base, float_type), *ty.widths)
+
+
+def promote(arg_types: list[Any]) -> Any:
+    """Return the type that holds a result of all these operands.
+
+    Raises
+    ------
+    MixedNumbersError
+        If two different kinds of numbers of the highest level meet.
+    """
+    top = max(arg_types, key=level)
+    for ty in arg_types:
+        if level(ty) == top.level and with_root(ty, root(top)) != top:
+            raise MixedNumbersError(
+                f"{ty} and {top} cannot meet in one operation: both have level {top.level}. "
+                "Use numbers of one kind within one derivative."
+            )
+    # As NumPy: float32 with float32 stays float32, anything else computes in float64.
+    narrow = all(root(ty) == types.float32 for ty in arg_types)
+    return with_root(top, types.float32 if narrow else types.float64)
+
+
+@functools.cache
+def member_type(face: Any, base: Any, *widths: int) -> NumberType:
+    """Return the Numba type of `face` numbers over `base` with these numbers of derivatives.
+
+    Parameters
+    ----------
+    face : type
+        `VectorDual` or `HyperDual`.
+    base : numba type
+        float64, float32 or another number type (nested derivatives).
+    *widths : int
+        How many derivatives each group of partials holds.
+    """
+    spec = face.fields(base, *widths)
+    names = ", ".join(name for name, _ in spec)
+    body = {"__init__": _INITS[len(spec)], "__module__": face.__module__, "__doc__": names}
+    cls = type(face.__name__, (), body)
+    reduction = (member_type, (face, base, *widths))
+    jitclass = by_value_jitclass(spec, reduction, NumberType)(cls)
+    return jitclass.class_type.instance_type
+
+
+def _init_vector_dual(self: Any, value: Any, partials: Any) -> None:
+    self.value = value
+    self.partials = partials
+
+
+def _init_hyper_dual(self: Any, value: Any, e1: Any, e2: Any, e12: Any) -> None:
+    self.value = value
+    self.e1 = e1
+    self.e2 = e2
+    self.e12 = e12
+
+
+_INITS = {2: _init_vector_dual, 4: _init_hyper_dual}
+
+
+@lower_cast(types.Float, NumberType)
+@lower_cast(types.Integer, NumberType)
+@lower_cast(types.Boolean, NumberType)
+@lower_cast(NumberType, NumberType)
+def _cast(context: Any, builder: Any, from_type: Any, to_type: Any, value: Any) -> Any:
+    return cast(context, builder, from_type, to_type, value)
+
+
+def cast(context: Any, builder: Any, from_type: Any, to_type: Any, value: Any) -> Any:
+    """Convert an LLVM value to number type `to_type`."""
+    if from_type == to_type:
+        return value
+    if isinstance(from_type, PLAIN):
+        value = context.cast(builder, value, from_type, root(to_type))
+        from_type = root(to_type)
+    return unwrap(wrap(context, builder, from_type, value), to_type)

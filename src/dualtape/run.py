@@ -1,0 +1,183 @@
+"""Code of one derivative: what every driver emits around its sweeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from numba.core import cgutils, types
+
+from . import read, seed
+from .activate import activate_value
+from .emit import invoke
+from .numbertype import NumberType, level
+from .plan import Plan, structured, tuple_like
+
+__all__ = ["CHUNKS", "Run", "pick_chunk", "seed_leaf", "sweep"]
+
+CHUNKS = (1, 2, 4, 8, 16)
+DEFAULT_CHUNK = 8  # two AVX2 registers or one of AVX-512; see benchmarks/bench_chunk.py
+
+
+class Run:
+    """Code of one derivative being emitted: values that go with a `Plan`."""
+
+    def __init__(self, plan: Plan, context: Any, builder: Any, packed: Any) -> None:
+        self.plan = plan
+        self.context = context
+        self.builder = builder
+        self.values = [builder.extract_value(packed, i) for i in range(len(plan.packed))]
+        self.like = context.get_constant_null(plan.number)
+        self.base_like = context.get_constant_null(plan.base)
+
+    def constant(self, value: int) -> Any:
+        """Return an index constant."""
+        return self.context.get_constant(types.intp, value)
+
+    def kernel(self, function: Any, *pairs: Any) -> Any:
+        """Call a kernel on (type, value) pairs; return its result's value."""
+        arg_types = [ty for ty, _ in pairs]
+        return invoke(self.context, self.builder, function, arg_types, [v for _, v in pairs])[1]
+
+    def leaf_size(self, ty: Any, value: Any) -> Any:
+        """Return how many inputs a leaf holds."""
+        if not isinstance(ty, types.Array):
+            return self.constant(1)
+        array = self.context.make_array(ty)(self.context, self.builder, value)
+        size = self.constant(1)
+        for extent in cgutils.unpack_tuple(self.builder, array.shape):
+            size = self.builder.mul(size, extent)
+        return size
+
+    def items(self, ty: Any, value: Any) -> Iterator[tuple[Any, Any]]:
+        """Iterate over the leaves of a structure with their values."""
+        if isinstance(ty, types.BaseTuple):
+            for i, item in enumerate(ty):
+                yield from self.items(item, self.builder.extract_value(value, i))
+        else:
+            yield ty, value
+
+    def rebuild(self, ty: Any, made: Iterator[tuple[Any, Any]]) -> tuple[Any, Any]:
+        """Put new leaves, given in order, into the structure of `ty`; return (type, value)."""
+        if not isinstance(ty, types.BaseTuple):
+            return next(made)
+        pairs = [self.rebuild(item, made) for item in ty]
+        new_type = tuple_like(ty, [item for item, _ in pairs])
+        return new_type, self.context.make_tuple(self.builder, new_type, [v for _, v in pairs])
+
+    def input_leaves(self) -> list[tuple[Any, Any, Any]]:
+        """Return (type, value, flat index of its first input) of every differentiated leaf."""
+        offset = self.constant(0)
+        found = []
+        for i in self.plan.argnums:
+            for ty, value in self.items(self.plan.packed[i], self.values[i]):
+                found.append((ty, value, offset))
+                offset = self.builder.add(offset, self.leaf_size(ty, value))
+        self.n = offset
+        return found
+
+    def call_twin(self, seeded: list[Any]) -> Any:
+        """Call the twin with these leaves in place of the differentiated ones."""
+        plan, made = self.plan, []
+        pending = iter([(self._seeded_type(ty), value) for ty, value in seeded])
+        args = []
+        for i, (ty, value) in enumerate(zip(plan.packed, self.values, strict=True)):
+            if i in plan.argnums:
+                active_type, active = self.rebuild(ty, pending)
+                made.append((active_type, active))
+            elif plan.active[i] != ty:
+                active = activate_value(self.context, self.builder, ty, value, plan.number)
+                made.append((plan.active[i], active))
+            else:
+                active = value
+            args.append(active)
+        _, result = invoke(self.context, self.builder, plan.twin, plan.active, args)
+        for ty, value in made:
+            self.release(ty, value)
+        return result
+
+    def _seeded_type(self, ty: Any) -> Any:
+        return self.plan._active_leaf(ty)
+
+    def release(self, ty: Any, value: Any) -> None:
+        """Drop a reference."""
+        self.context.nrt.decref(self.builder, ty, value)
+
+    def flat_array(self, size: Any) -> tuple[Any, Any]:
+        """Return (type, value) of a new zeroed 1-D array of the base type."""
+        shape = self.context.make_tuple(self.builder, types.UniTuple(types.intp, 1), [size])
+        array = types.Array(self.plan.base, 1, "C")
+        pairs = (types.UniTuple(types.intp, 1), shape), (self.plan.base, self.base_like)
+        return array, self.kernel(seed.zeros, *pairs)
+
+    def unflatten(self, found: list[Any], flat: tuple[Any, Any], *, single: bool) -> Any:
+        """Cut a flat gradient into the structure of the differentiated arguments."""
+        if len(found) == 1 and isinstance(found[0][0], types.Array):
+            ty, value, _ = found[0]
+            whole = flat[1] if ty.ndim == 1 else self.kernel(read.shaped, flat, (ty, value))
+            if ty.ndim != 1:
+                self.release(*flat)
+            pieces = [(structured(ty, self.plan.base), whole)]
+        else:
+            pieces = [self._piece(leaf, flat) for leaf in found]
+            self.release(*flat)
+        pending = iter(pieces)
+        parts = [self.rebuild(ty, pending) for ty in self.plan.inputs]
+        if single:
+            return parts[0][1]
+        whole_type = types.BaseTuple.from_types([ty for ty, _ in parts])
+        return self.context.make_tuple(self.builder, whole_type, [v for _, v in parts])
+
+    def _piece(self, leaf: Any, flat: tuple[Any, Any]) -> tuple[Any, Any]:
+        ty, value, offset = leaf
+        at = (types.intp, offset)
+        if isinstance(ty, types.Array):
+            return structured(ty, self.plan.base), self.kernel(read.take, flat, at, (ty, value))
+        return self.plan.base, self.kernel(read.item, flat, at)
+
+    def base_value(self, ty: Any, value: Any) -> tuple[Any, Any]:
+        """Return (type, value) of a result one level down."""
+        if isinstance(ty, NumberType) and ty.level == self.plan.number.level:
+            return ty.base, self.context.make_helper(self.builder, ty, value=value).m_value
+        if isinstance(ty, types.Array) and level(ty.dtype) == self.plan.number.level:
+            array = types.Array(ty.dtype.base, ty.ndim, "C")
+            like = (ty.dtype.base, self.context.get_constant_null(ty.dtype.base))
+            return array, self.kernel(read.values_of, (ty, value), like)
+        if isinstance(ty, types.BaseTuple):
+            pairs = [
+                self.base_value(t, self.builder.extract_value(value, i)) for i, t in enumerate(ty)
+            ]
+            new_type = tuple_like(ty, [t for t, _ in pairs])
+            return new_type, self.context.make_tuple(self.builder, new_type, [v for _, v in pairs])
+        self.context.nrt.incref(self.builder, ty, value)
+        return ty, value
+
+
+def pick_chunk(n: int | None, wanted: int | None) -> int:
+    """Return the number of partials per sweep for n inputs (None: not known)."""
+    if wanted is not None:
+        return wanted
+    if n is None or n >= DEFAULT_CHUNK:
+        return DEFAULT_CHUNK
+    return next(chunk for chunk in CHUNKS if chunk >= n)
+
+
+def seed_leaf(run: Run, leaf: Any, start: Any) -> tuple[Any, Any]:
+    """Return (leaf type, leaf with unit partials for the inputs from `start`)."""
+    ty, value, offset = leaf
+    first = run.builder.sub(offset, start)
+    if isinstance(ty, types.Array):
+        pairs = (ty, value), (types.intp, first), (run.plan.number, run.like)
+        return ty, run.kernel(seed.seed_array, *pairs)
+    number = seed.make_seeded(run.context, run.builder, run.plan.number, value, ty, [first])
+    return ty, number
+
+
+def sweep(run: Run, step: int) -> Any:
+    """Emit a loop over chunks of the inputs, at least one; yield the first input of each."""
+    at_least_one = run.builder.select(
+        run.builder.icmp_signed(">", run.n, run.constant(1)), run.n, run.constant(1)
+    )
+    return cgutils.for_range_slice(
+        run.builder, run.constant(0), at_least_one, run.constant(step), inc=True
+    )

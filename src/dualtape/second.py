@@ -1,0 +1,238 @@
+"""Second derivatives, forward: Hessians by hyper-dual blocks, Hessian-vector products.
+
+One sweep of a hyper-dual of widths n and m gives an n x m block of the Hessian.  Only blocks on
+and above the diagonal are computed, the others are their mirror images, and on a diagonal block
+the upper triangle decides: the result is symmetric exactly.
+
+Cost: k (k + 1) / 2 sweeps with k = ceil(n / 4) for a Hessian, ceil(n / 8) for H v.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from . import read, seed
+from .errors import ArgumentError
+from .forward import tangent_type
+from .hyperdual import HyperDual
+from .plan import Plan, base_type, block_type, is_active, map_leaves
+from .run import CHUNKS, Run, pick_chunk, sweep
+
+__all__ = ["hessian_driver", "hvp_driver", "second_derivative_driver"]
+
+BLOCK = 4  # 4 x 4: e12 is 16 lanes, two to four registers
+
+
+def hessian_driver(
+    twin: Any, argnums: tuple[int, ...], options: Any, *, single: bool, with_value: bool
+) -> Any:
+    """Return the intrinsic of the Hessian (or value, gradient and Hessian)."""
+    name = "value_grad_hessian" if with_value else "hessian"
+
+    @intrinsic
+    def hessian(typingctx: Any, packed: Any) -> Any:
+        plan = Plan(typingctx, twin, packed, argnums, name)
+        n = plan.size() or options.inputs
+        width = BLOCK if n is None else min(BLOCK, next(c for c in CHUNKS if c >= min(n, 16)))
+        result = plan.run_twin(HyperDual, width, width)
+        plan.require_scalar()
+        hessian_type = _nested_type(plan, single=single)
+        gradient_type = plan.gradient_type(single=single)
+        value_type = base_type(result, plan.number)
+        returned = hessian_type
+        if with_value:
+            returned = types.Tuple((value_type, gradient_type, hessian_type))
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            run = Run(plan, context, builder, args[0])
+            found = run.input_leaves()
+            flat = run.flat_array(run.n)
+            kept = cgutils.alloca_once(builder, context.get_value_type(value_type))
+            matrix = _square(run)
+            w = (types.intp, run.constant(width))
+            with sweep(run, width) as (row, _), _from(run, row, width) as (column, _):
+                leaves = [_seed_twice(run, leaf, row, column) for leaf in found]
+                y = run.call_twin(leaves)
+                builder.store(run.base_value(result, y)[1], kept)
+                if is_active(result, plan.number):
+                    number = (result, y)
+                    at = (types.intp, row), (types.intp, column)
+                    run.kernel(read.read_block, number, matrix, *at, w, w)
+                    run.kernel(read.read_partials, number, flat, (types.intp, row), w)
+            out = _cut(run, found, matrix, hessian_type, single=single)
+            if not with_value:
+                run.release(*flat)
+                return out
+            gradient = run.unflatten(found, flat, single=single)
+            return context.make_tuple(builder, returned, [builder.load(kept), gradient, out])
+
+        return returned(packed), codegen
+
+    return hessian
+
+
+def _from(run: Run, start: Any, step: int) -> Any:
+    one_more = run.builder.add(start, run.constant(1))
+    enough = run.builder.icmp_signed(">", run.n, start)
+    stop = run.builder.select(enough, run.n, one_more)
+    return cgutils.for_range_slice(run.builder, start, stop, run.constant(step), inc=True)
+
+
+def _square(run: Run) -> tuple[Any, Any]:
+    ty = types.Array(run.plan.base, 2, "C")
+    shape_type = types.UniTuple(types.intp, 2)
+    shape = run.context.make_tuple(run.builder, shape_type, [run.n, run.n])
+    return ty, run.kernel(seed.zeros, (shape_type, shape), (run.plan.base, run.base_like))
+
+
+def _seed_twice(run: Run, leaf: Any, row: Any, column: Any) -> tuple[Any, Any]:
+    ty, value, offset = leaf
+    first, second = (run.builder.sub(offset, start) for start in (row, column))
+    number = (run.plan.number, run.like)
+    if isinstance(ty, types.Array):
+        pairs = (ty, value), (types.intp, first), (types.intp, second), number
+        return ty, run.kernel(seed.seed_array_twice, *pairs)
+    lanes = [first, second]
+    return ty, seed.make_seeded(run.context, run.builder, run.plan.number, value, ty, lanes)
+
+
+def _nested_type(plan: Plan, *, single: bool) -> Any:
+    """Return the type: for every input, for every input, a block of the two shapes."""
+
+    def row(a: Any) -> Any:
+        parts = [map_leaves(ty, lambda b: block_type(plan, a, b)) for ty in plan.inputs]
+        return parts[0] if single else types.BaseTuple.from_types(parts)
+
+    rows = [map_leaves(ty, row) for ty in plan.inputs]
+    return rows[0] if single else types.BaseTuple.from_types(rows)
+
+
+def _cut(run: Run, found: Any, matrix: Any, whole: Any, *, single: bool) -> Any:
+    if len(found) == 1 and getattr(found[0][0], "ndim", 0) == 1:
+        return _wrapped(run, matrix[1], whole)
+    blocks = []
+    for a in found:
+        row = iter([_block(run, matrix, a, b) for b in found])
+        made = [run.rebuild(ty, row) for ty in run.plan.inputs]
+        blocks.append(made[0] if single else _tuple(run, made))
+    run.release(*matrix)
+    pending = iter(blocks)
+    made = [_rebuild_rows(run, ty, pending) for ty in run.plan.inputs]
+    return made[0][1] if single else _tuple(run, made)[1]
+
+
+def _wrapped(run: Run, value: Any, whole: Any) -> Any:
+    """Put the matrix of a single leaf into the tuples that its type asks for."""
+    if not isinstance(whole, types.BaseTuple):
+        return value
+    return run.context.make_tuple(run.builder, whole, [_wrapped(run, value, whole[0])])
+
+
+def _tuple(run: Run, made: list[Any]) -> tuple[Any, Any]:
+    ty = types.BaseTuple.from_types([t for t, _ in made])
+    return ty, run.context.make_tuple(run.builder, ty, [v for _, v in made])
+
+
+def _rebuild_rows(run: Run, ty: Any, pending: Any) -> tuple[Any, Any]:
+    return run.rebuild(ty, pending)
+
+
+def _block(run: Run, matrix: Any, a: Any, b: Any) -> tuple[Any, Any]:
+    block = block_type(run.plan, a[0], b[0])
+    sizes = []
+    for ty, value, _ in (a, b):
+        if isinstance(ty, types.Array):
+            array = run.context.make_array(ty)(run.context, run.builder, value)
+            sizes += cgutils.unpack_tuple(run.builder, array.shape)
+    corner = [(types.intp, a[2]), (types.intp, b[2])]
+    if not sizes:
+        return block, run.kernel(read.entry, matrix, *corner)
+    extents = [(types.intp, run.leaf_size(ty, value)) for ty, value, _ in (a, b)]
+    shape_type = types.UniTuple(types.intp, len(sizes))
+    shape = (shape_type, run.context.make_tuple(run.builder, shape_type, sizes))
+    return block, run.kernel(read.submatrix, matrix, *corner, *extents, shape)
+
+
+def hvp_driver(twin: Any, options: Any) -> Any:
+    """Return the intrinsic of (x, v, *args) -> H v."""
+
+    @intrinsic
+    def hvp(typingctx: Any, packed: Any) -> Any:
+        if len(packed) < 2:
+            raise ArgumentError("hvp: call it as hvp(f)(x, v, *args)")
+        x_type, direction_type, *rest = packed
+        arguments = types.BaseTuple.from_types([x_type, *rest])
+        plan = Plan(typingctx, twin, arguments, (0,), "hvp")
+        chunk = pick_chunk(plan.size() or options.inputs, options.chunk_size)
+        result = plan.run_twin(HyperDual, chunk, 1)
+        plan.require_scalar()
+        returned = plan.gradient_type(single=True)
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            values = cgutils.unpack_tuple(builder, args[0])
+            inner = context.make_tuple(builder, arguments, [values[0], *values[2:]])
+            run = Run(plan, context, builder, inner)
+            directions = list(run.items(direction_type, values[1]))
+            found = run.input_leaves()
+            flat = run.flat_array(run.n)
+            with sweep(run, chunk) as (start, _):
+                pairs = zip(found, directions, strict=True)
+                y = run.call_twin([_seed_direction(run, leaf, start, v) for leaf, v in pairs])
+                if is_active(result, plan.number):
+                    at, width = (types.intp, start), (types.intp, run.constant(chunk))
+                    run.kernel(read.read_mixed, (result, y), flat, at, width)
+            return run.unflatten(found, flat, single=True)
+
+        return returned(packed), codegen
+
+    return hvp
+
+
+def _seed_direction(run: Run, leaf: Any, start: Any, direction: Any) -> tuple[Any, Any]:
+    ty, value, offset = leaf
+    first = (types.intp, run.builder.sub(offset, start))
+    kernel = seed.seed_direction if isinstance(ty, types.Array) else seed.seed_one_direction
+    return ty, run.kernel(kernel, (ty, value), first, direction, (run.plan.number, run.like))
+
+
+def second_derivative_driver(twin: Any, options: Any) -> Any:
+    """Return the intrinsic of the second derivative of a function of one scalar."""
+
+    @intrinsic
+    def second(typingctx: Any, packed: Any) -> Any:
+        plan = Plan(typingctx, twin, packed, (0,), "derivative")
+        if isinstance(packed[0], types.Array | types.BaseTuple):
+            raise ArgumentError(f"{plan.name}: the argument is {packed[0]}; expected one number.")
+        result = plan.run_twin(HyperDual, 1, 1)
+        returned = tangent_type(plan, result)
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            run = Run(plan, context, builder, args[0])
+            found = run.input_leaves()
+            zero = run.constant(0)
+            y = run.call_twin([_seed_twice(run, leaf, zero, zero) for leaf in found])
+            out = _second_tangent(run, result, y)
+            run.release(result, y)
+            return out
+
+        return returned(packed), codegen
+
+    return second
+
+
+def _second_tangent(run: Run, result: Any, y: Any) -> Any:
+    plan, made = run.plan, []
+    base = (plan.base, run.base_like)
+    for ty, value in run.items(result, y):
+        if isinstance(ty, types.Array):
+            kernel = read.seconds_of if is_active(ty, plan.number) else read.zeros_like
+            array = types.Array(plan.base, ty.ndim, "C")
+            made.append((array, run.kernel(kernel, (ty, value), base)))
+        elif is_active(ty, plan.number):
+            made.append((plan.base, run.kernel(read.second_of, (ty, value))))
+        else:
+            made.append(base)
+    return run.rebuild(result, iter(made))[1]

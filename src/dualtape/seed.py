@@ -1,0 +1,289 @@
+"""Seeding numbers and reading derivatives back: the small kernels around every sweep.
+
+Flat indices: the differentiated inputs of a call are numbered 0, 1, ..., n - 1 through all of its
+arguments, arrays in row-major order.  A sweep with w partials covers the inputs ``first`` to
+``first + w - 1``; lane j carries the derivative with respect to input ``first + j``.
+
+Every kernel takes ``like``, a number whose *type* says what to make; its value is not used.
+They are compiled once per type and cached on disk, whatever the user's function is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+from numba.np import arrayobj
+
+from ._jit import internal_kernel, specialized
+from .emit import Emitted, unwrap, wrap, zero_partials
+from .numbertype import PLAIN, root
+from .partials import PartialsType, splat
+
+__all__ = [
+    "empty_numbers",
+    "lane",
+    "seed_array",
+    "seeded",
+    "to_numbers",
+]
+
+
+def unit(context: Any, builder: Any, slot: Any, index: Any) -> Any:
+    """Return derivatives that are 1 in lane `index` and 0 elsewhere (all 0 outside)."""
+    if isinstance(slot, PartialsType) and slot.is_vector:
+        n = slot.n
+        lanes = ir.Constant(ir.VectorType(index.type, n), list(range(n)))
+        chosen = builder.icmp_signed("==", splat(builder, index, n), lanes)
+        return wrap(context, builder, slot, builder.uitofp(chosen, context.get_value_type(slot)))
+    base = slot.base if isinstance(slot, PartialsType) else slot
+    one = _constant(context, builder, base, 1.0)
+    zero = _constant(context, builder, base, 0.0)
+    width = slot.n if isinstance(slot, PartialsType) else 1
+    lanes = [
+        builder.select(builder.icmp_signed("==", index, ir.Constant(index.type, j)), one, zero)
+        for j in range(width)
+    ]
+    if not isinstance(slot, PartialsType):
+        return wrap(context, builder, slot, lanes[0])
+    wrapped = [wrap(context, builder, base, value) for value in lanes]
+    return zero_partials(context, builder, slot).build(wrapped)
+
+
+def _constant(context: Any, builder: Any, ty: Any, value: float) -> Any:
+    plain = root(ty)
+    constant = Emitted(context, builder, plain, context.get_constant(plain, value))
+    return unwrap(constant, ty)
+
+
+def make_seeded(
+    context: Any, builder: Any, ty: Any, value: Any, value_type: Any, indices: list[Any]
+) -> Any:
+    """Return a number of type `ty` whose k-th group of partials is the unit of ``indices[k]``."""
+    struct = context.make_helper(builder, ty)
+    struct.m_value = context.cast(builder, value, value_type, ty.base)
+    names = list(ty.struct)[1:]
+    for name in names:
+        slot = ty.struct[name]
+        setattr(struct, "m_" + name, ir.Constant(context.get_value_type(slot), None))
+    for name, index in zip(names, indices, strict=False):
+        slot = ty.struct[name]
+        setattr(struct, "m_" + name, unwrap(unit(context, builder, slot, index), slot))
+    return struct._getvalue()
+
+
+@intrinsic
+def seeded(typingctx: Any, value: Any, indices: Any, like: Any) -> Any:
+    """Return a number like `like` with this value and unit partials at these lanes."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        count = len(sig.args[1])
+        lanes = [builder.extract_value(args[1], i) for i in range(count)]
+        return make_seeded(context, builder, sig.return_type, args[0], sig.args[0], lanes)
+
+    lanes = types.UniTuple(types.intp, len(indices))
+    return like(value, lanes, like), codegen
+
+
+@intrinsic
+def with_tangent(typingctx: Any, value: Any, tangent: Any, like: Any) -> Any:
+    """Return a one-partial number with this value and tangent."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        ty = sig.return_type
+        name, slot = list(ty.struct.items())[1]
+        struct = context.make_helper(builder, ty, value=args[2])
+        struct.m_value = context.cast(builder, args[0], sig.args[0], ty.base)
+        lane_value = wrap(
+            context, builder, ty.base, context.cast(builder, args[1], sig.args[1], ty.base)
+        )
+        filled = zero_partials(context, builder, slot).build([lane_value])
+        setattr(struct, "m_" + name, unwrap(filled, slot))
+        return struct._getvalue()
+
+    return like(value, tangent, like), codegen
+
+
+@intrinsic
+def with_direction(typingctx: Any, value: Any, index: Any, direction: Any, like: Any) -> Any:
+    """Return a hyper-dual with unit e1 at lane `index` and e2 = direction (of width 1)."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        ty = sig.return_type
+        struct = context.make_helper(builder, ty)
+        number = make_seeded(context, builder, ty, args[0], sig.args[0], [args[1]])
+        struct = context.make_helper(builder, ty, value=number)
+        struct.m_e2 = context.cast(builder, args[2], sig.args[2], ty.base)
+        return struct._getvalue()
+
+    return like(value, types.intp, direction, like), codegen
+
+
+@intrinsic
+def lane(typingctx: Any, number: Any, group: Any, index: Any) -> Any:
+    """Return lane `index` of the partials in field number `group` (a literal) of a number."""
+    if not isinstance(group, types.IntegerLiteral):
+        return None
+    name = list(number.struct)[group.literal_value]
+    slot = number.struct[name]
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        struct = context.make_helper(builder, sig.args[0], value=args[0])
+        value = getattr(struct, "m_" + name)
+        if not isinstance(slot, PartialsType):
+            return value
+        if slot.is_vector:
+            return builder.extract_element(value, args[2])
+        slots = cgutils.alloca_once_value(builder, value)
+        return builder.load(cgutils.gep(builder, slots, 0, args[2]))
+
+    return number.base(number, group, types.intp), codegen
+
+
+@intrinsic
+def empty_numbers(typingctx: Any, shape: Any, like: Any) -> Any:
+    """Return an uninitialised C-contiguous array of this shape and of numbers like `like`."""
+    array = types.Array(like, len(shape), "C")
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        sizes = [builder.extract_value(args[0], i) for i in range(array.ndim)]
+        return arrayobj._empty_nd_impl(context, builder, array, sizes)._getvalue()
+
+    return array(types.UniTuple(types.intp, array.ndim), like), codegen
+
+
+@intrinsic
+def as_number(typingctx: Any, value: Any, like: Any) -> Any:
+    """Convert a plain value or a number to the type of `like`."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return context.cast(builder, args[0], sig.args[0], sig.return_type)
+
+    return like(value, like), codegen
+
+
+@intrinsic
+def base_of(typingctx: Any, number: Any) -> Any:
+    """Return a number's value, one level down; a plain value is returned as it is."""
+    if isinstance(number, PLAIN):
+        plain = number if isinstance(number, types.Float) else types.float64
+
+        def convert(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            return context.cast(builder, args[0], sig.args[0], plain)
+
+        return plain(number), convert
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return context.make_helper(builder, sig.args[0], value=args[0]).m_value
+
+    return number.base(number), codegen
+
+
+@internal_kernel
+def to_numbers(a: Any, like: Any) -> Any:
+    """Return a copy of an array as numbers with zero derivatives."""
+    out = empty_numbers(a.shape, like)
+    flat = out.reshape(out.size)
+    i = 0
+    for x in a.flat:
+        flat[i] = as_number(x, like)
+        i += 1
+    return out
+
+
+@internal_kernel
+def list_to_numbers(a: Any, like: Any) -> Any:
+    """Return a list as a list of numbers with zero derivatives."""
+    return [as_number(x, like) for x in a]
+
+
+@internal_kernel
+def seed_array(x: Any, first: Any, like: Any) -> Any:
+    """Return `x` as numbers; element i is the unit of lane i + first, where that is a lane."""
+    out = empty_numbers(x.shape, like)
+    flat = out.reshape(out.size)
+    i = 0
+    for value in x.flat:
+        flat[i] = seeded(value, (first + i,), like)
+        i += 1
+    return out
+
+
+@internal_kernel
+def seed_array_twice(x: Any, first: Any, second: Any, like: Any) -> Any:
+    """Return `x` as hyper-duals; e1 is seeded from `first`, e2 from `second`."""
+    out = empty_numbers(x.shape, like)
+    flat = out.reshape(out.size)
+    i = 0
+    for value in x.flat:
+        flat[i] = seeded(value, (first + i, second + i), like)
+        i += 1
+    return out
+
+
+@internal_kernel
+def seed_tangents(x: Any, tangent: Any, like: Any) -> Any:
+    """Return `x` as one-partial numbers with these tangents."""
+    if x.shape != tangent.shape:
+        raise ValueError("a tangent must have the shape of its primal")
+    out = empty_numbers(x.shape, like)
+    flat = out.reshape(out.size)
+    i = 0
+    for value, direction in zip(x.flat, tangent.flat):
+        flat[i] = with_tangent(value, direction, like)
+        i += 1
+    return out
+
+
+@internal_kernel
+def seed_direction(x: Any, first: Any, direction: Any, like: Any) -> Any:
+    """Return `x` as hyper-duals; e1 is seeded from `first`, e2 is the given direction."""
+    if x.shape != direction.shape:
+        raise ValueError("the direction of a Hessian-vector product must have the shape of x")
+    out = empty_numbers(x.shape, like)
+    flat = out.reshape(out.size)
+    i = 0
+    for value, v in zip(x.flat, direction.flat):
+        flat[i] = with_direction(value, first + i, v, like)
+        i += 1
+    return out
+
+
+@internal_kernel
+def zeros(shape: Any, like: Any) -> Any:
+    """Return an array of zeros of the type of `like`."""
+    out = empty_numbers(shape, like)
+    flat = out.reshape(out.size)
+    for i in range(flat.size):
+        flat[i] = 0.0
+    return out
+
+
+@internal_kernel
+def seed_tangent(x: Any, tangent: Any, like: Any) -> Any:
+    """Return a one-partial number."""
+    return with_tangent(x, tangent, like)
+
+
+@internal_kernel
+def seed_one_direction(x: Any, first: Any, direction: Any, like: Any) -> Any:
+    """Return a hyper-dual with unit e1 at lane `first` and this e2."""
+    return with_direction(x, first, direction, like)
+
+
+def element_like(a: Any) -> Any:
+    """Return a zero of the element type (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(element_like)
+def _element_like(a: Any) -> Any:
+    dtype = a.dtype
+
+    @intrinsic
+    def zero(typingctx: Any) -> Any:
+        return dtype(), lambda context, builder, sig, args: context.get_constant_null(dtype)
+
+    return lambda a: zero()
