@@ -39,11 +39,14 @@ from scipy.optimize import least_squares, minimize
 
 import dualtape as ad
 
+try:
+    from matplotlib.figure import Figure
+except ImportError:
+    Figure = None
+
 DATA = Path(__file__).resolve().parent / "data"
 ENOUGH_DIGITS = 6.0
 MOST_DIGITS = 11.0  # as many as the certified values have
-
-Array = Any
 
 
 # The models, as the data files give them, for one data point.
@@ -171,10 +174,10 @@ class Problem:
     """
 
     name: str
-    x: Array
-    y: Array
-    starts: Array
-    certified: Array
+    x: np.ndarray
+    y: np.ndarray
+    starts: np.ndarray
+    certified: np.ndarray
     rss: float
 
 
@@ -192,7 +195,7 @@ def read_problem(path: Path) -> Problem:
     return Problem(path.stem, x.copy(), y.copy(), starts, certified, float(rss[1]))
 
 
-def digits(found: Array, certified: Array) -> float:
+def digits(found: np.ndarray, certified: np.ndarray) -> float:
     """Return the digits of the worst parameter that agree with the certified ones.
 
     This is the "log relative error" that NIST uses: -log10 of the relative error, here between 0
@@ -265,15 +268,17 @@ def warm_up(functions: Compiled, problem: Problem) -> float:
 # The solvers.  Each has one set-up for all problems, and takes the certified start only.
 
 
-def trust_exact(functions: Compiled, problem: Problem, start: Array) -> Array:
+def trust_exact(functions: Compiled, problem: Problem, start: np.ndarray) -> np.ndarray:
     """Minimize the sum of squares with its exact gradient and Hessian.
 
     The variables are scaled by the starting point, so the search begins at (1, ..., 1).  The first
     trust radius is a tenth of that.  With SciPy's own, 1, the first steps change a parameter by as
     much as itself, and some of the exponentials overflow.  The problems with several local minima
-    or flat regions (Eckerle4 from start 1, Lanczos from both) depend on this number: with others
-    they may end elsewhere.  ``gtol=0`` lets the search go on for as long as the quadratic model
-    promises any improvement; the sum of squares may be 1e3 or 1e-25, so no fixed bound would do.
+    or flat regions (Eckerle4 and BoxBOD from start 1, Lanczos from both) depend on this number:
+    with another they may end elsewhere.
+
+    ``gtol=0`` lets the search go on for as long as the quadratic model promises any improvement.
+    The sum of squares at the minimum may be 1e3 or 1e-25, so no fixed bound would do.
     """
     args = (problem.x, problem.y, start)
     found = minimize(
@@ -288,7 +293,7 @@ def trust_exact(functions: Compiled, problem: Problem, start: Array) -> Array:
     return polished(functions, problem, start * found.x)
 
 
-def polished(functions: Compiled, problem: Problem, b: Array) -> Array:
+def polished(functions: Compiled, problem: Problem, b: np.ndarray) -> np.ndarray:
     """Return b after a few Newton steps.
 
     A trust region compares values of the loss.  Near the minimum these differ by less than their
@@ -305,7 +310,9 @@ def polished(functions: Compiled, problem: Problem, b: Array) -> Array:
     return b
 
 
-def bfgs_without_derivatives(functions: Compiled, problem: Problem, start: Array) -> Array:
+def bfgs_without_derivatives(
+    functions: Compiled, problem: Problem, start: np.ndarray
+) -> np.ndarray:
     """Minimize the same scaled loss with finite differences of its values."""
     found = minimize(
         functions.loss,
@@ -317,12 +324,17 @@ def bfgs_without_derivatives(functions: Compiled, problem: Problem, start: Array
     return start * found.x
 
 
-def gauss_newton(jacobian: Any, functions: Compiled, problem: Problem, start: Array) -> Array:
-    """Solve the least-squares problem with the given Jacobian, or with finite differences."""
+def least_squares_exact(
+    functions: Compiled, problem: Problem, start: np.ndarray, jacobian: Any = None
+) -> np.ndarray:
+    """Solve the least-squares problem with the exact Jacobian, or with another one.
+
+    ``x_scale="jac"`` scales the variables by the columns of the Jacobian, anew in every step.
+    """
     found = least_squares(
         functions.residuals,
         start,
-        jac=jacobian,
+        jac=functions.jacobian if jacobian is None else jacobian,
         args=(problem.x, problem.y),
         x_scale="jac",
         ftol=1e-15,
@@ -333,16 +345,11 @@ def gauss_newton(jacobian: Any, functions: Compiled, problem: Problem, start: Ar
     return found.x
 
 
-def least_squares_exact(functions: Compiled, problem: Problem, start: Array) -> Array:
-    """Solve the least-squares problem with the exact Jacobian."""
-    return gauss_newton(functions.jacobian, functions, problem, start)
-
-
 def least_squares_without_derivatives(
-    functions: Compiled, problem: Problem, start: Array
-) -> Array:
-    """Solve the least-squares problem with a finite-difference Jacobian."""
-    return gauss_newton("2-point", functions, problem, start)
+    functions: Compiled, problem: Problem, start: np.ndarray
+) -> np.ndarray:
+    """Solve the least-squares problem with a Jacobian of finite differences."""
+    return least_squares_exact(functions, problem, start, jacobian="2-point")
 
 
 EXACT = (trust_exact, least_squares_exact)
@@ -354,12 +361,12 @@ HEADINGS = ("trust-exact", "least_sq", "BFGS fd", "least_sq fd")
 class Fit:
     """Where a solver ended, how good that is and how long it took."""
 
-    b: Array
+    b: np.ndarray
     digits: float
     seconds: float
 
 
-def fit(solver: Any, functions: Compiled, problem: Problem, start: Array) -> Fit:
+def fit(solver: Any, functions: Compiled, problem: Problem, start: np.ndarray) -> Fit:
     """Run one solver from one start."""
     with warnings.catch_warnings():
         # Finite differences and trial steps may overflow; what counts is where the solver ends.
@@ -390,11 +397,9 @@ def show_progress(text: str) -> None:
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
-def save_figure(path: str, fits: Sequence[tuple[Problem, Array]]) -> str:
+def save_figure(path: str, fits: Sequence[tuple[Problem, np.ndarray]]) -> str:
     """Draw data and fitted curves and return what to tell about it."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
+    if Figure is None:
         return "no figure: matplotlib is not installed"
     columns = min(5, len(fits))
     rows = -(-len(fits) // columns)

@@ -1,8 +1,25 @@
-"""Derivatives of Numba code: exact, compiled, of unmodified functions."""
+"""Derivatives of Numba code: exact, compiled, of unmodified functions.
+
+``import dualtape as ad``; then ``ad.grad(f)``, ``ad.hessian(f)``, ``ad.jacobian(f)`` are compiled
+functions that go straight into SciPy.  How to read the code: `transforms` (what users call),
+`driver` (the compiled face of a transform), `activate` (the twin of a user's function), `forward`
+and `second` (sweeps), `elementary` (rules meet number types), `rules` (the table of derivatives),
+`dual` and `hyperdual` (the arithmetic).
+"""
 
 from .dual import VectorDual as VectorDual
 from .elementary import value as value
+from .errors import ArgumentError as ArgumentError
+from .errors import DerivativeMismatchError as DerivativeMismatchError
+from .errors import DualtapeError as DualtapeError
+from .errors import IntegerConversionError as IntegerConversionError
+from .errors import MissingRuleError as MissingRuleError
+from .errors import MixedNumbersError as MixedNumbersError
+from .errors import NotScalarError as NotScalarError
+from .errors import UnsupportedFunctionError as UnsupportedFunctionError
 from .hyperdual import HyperDual as HyperDual
+from .rulemaking import custom_rule as custom_rule
+from .testing import check_grad as check_grad
 from .transforms import derivative as derivative
 from .transforms import grad as grad
 from .transforms import hessian as hessian
@@ -12,3 +29,5 @@ from .transforms import jvp as jvp
 from .transforms import value_and_grad as value_and_grad
 from .transforms import value_and_jacobian as value_and_jacobian
 from .transforms import value_grad_hessian as value_grad_hessian
+
+__version__ = "0.1.0"

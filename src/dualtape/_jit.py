@@ -71,22 +71,28 @@ def kernel(function: Callable[..., Any]) -> Any:
     return dispatcher
 
 
+_INTERNAL = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+
 def internal_kernel(function: Callable[..., Any]) -> Any:
     """Like `kernel`, for functions that are only ever called from compiled code.
 
     Arrays of active numbers have no NumPy dtype, so no Python wrapper can exist for them.
     """
-    dispatcher = numba.njit(
-        error_model="numpy", nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True
-    )(function)
+    dispatcher = numba.njit(error_model="numpy", nogil=True, **_INTERNAL)(function)
     use_cache(dispatcher, package_stamp())
     return dispatcher
 
 
 @functools.cache
 def compiled(function: Callable[..., Any]) -> Any:
-    """Return the one compiled form of a rule's jet or of a helper."""
-    return internal_kernel(function)
+    """Return the one compiled form of a rule's jet or of a helper.
+
+    A user's jet may hold closure values: only the package's own functions are cached on disk.
+    """
+    if (function.__module__ or "").startswith("dualtape."):
+        return internal_kernel(function)
+    return numba.njit(error_model="numpy", nogil=True)(function)
 
 
 def specialized(stub: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -103,7 +109,7 @@ def specialized(stub: Callable[..., Any]) -> Callable[[Callable[..., Any]], Call
             return implementation
 
         chosen.__signature__ = _without_annotations(choose)  # type: ignore[attr-defined]
-        numba.extending.overload(stub)(chosen)
+        numba.extending.overload(stub, jit_options=_INTERNAL)(chosen)
         return choose
 
     return register

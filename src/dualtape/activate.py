@@ -36,6 +36,7 @@ from .conversion import array_from
 from .elementary import SCIPY
 from .emit import invoke
 from .errors import ArgumentError, MissingRuleError
+from .memory import remembered
 from .numbertype import NumberType, highest_number, level
 from .seed import list_to_numbers, to_numbers
 
@@ -283,18 +284,20 @@ class Twin(CPUDispatcher):
     is_derivative = True
 
 
-_twins: dict[Any, Twin] = {}
+def twin(function: Any) -> Any:
+    """Return the activated twin of a Python function or of an njit function.
 
+    What a transform made is compiled for active arguments as it is.
+    """
+    if getattr(function, "is_derivative", False):
+        return function
 
-def twin(function: Any) -> Twin:
-    """Return the activated twin of a Python function or of an njit function."""
-    found = _twins.get(function)
-    if found is None:
+    def make() -> Twin:
         py_func = getattr(function, "py_func", function)
-        found = _twins[function] = Twin(
-            py_func, targetoptions=twin_options(function), pipeline_class=ActivatingCompiler
-        )
-    return found
+        options = twin_options(function)
+        return Twin(py_func, targetoptions=options, pipeline_class=ActivatingCompiler)
+
+    return remembered(function, "twin", make)
 
 
 def twin_options(function: Any) -> dict[str, Any]:

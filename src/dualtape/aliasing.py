@@ -249,6 +249,8 @@ def written_arguments(py_func: FunctionType) -> frozenset[int]:
 
 def writes_of(function: Any) -> frozenset[int]:
     """Return the positions a called function writes to; functions of libraries write nothing."""
+    if getattr(function, "copies_arguments", False):  # what a transform made
+        return frozenset()
     py_func = getattr(function, "py_func", function)
     if not isinstance(py_func, FunctionType) or is_library(py_func):
         return frozenset()

@@ -123,6 +123,7 @@ class Transform(CPUDispatcher):
     """
 
     is_derivative = True
+    copies_arguments = True
 
     def __init__(
         self,

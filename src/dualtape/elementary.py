@@ -78,9 +78,7 @@ class NumberTemplate(AbstractTemplate):
         return (type(self).key, "number")
 
 
-def register(
-    target: Any, function: Callable[..., Any], result: Callable[..., Any] | None = None
-) -> None:
+def register(target: Any, function: Any, result: Callable[..., Any] | None = None) -> None:
     """Let `target` work on active numbers in compiled code.
 
     Parameters

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numba.core.dispatcher import Dispatcher
 
+from .activate import CUSTOM_RULES
 from .aliasing import is_library
 
 __all__ = ["fingerprint"]
@@ -29,7 +30,11 @@ def fingerprint(function: Any) -> str:
 def _add(digest: Any, value: Any, seen: set[int]) -> None:
     if id(value) in seen:
         return
-    if isinstance(value, Dispatcher):
+    rule = CUSTOM_RULES.get(value) if callable(value) and value.__hash__ is not None else None
+    if rule is not None:
+        seen.add(id(value))
+        _add(digest, rule.jet, seen)
+    elif isinstance(value, Dispatcher):
         seen.add(id(value))
         digest.update(repr((type(value).__name__, value.__name__, value.targetoptions)).encode())
         _add(digest, value.py_func, seen)

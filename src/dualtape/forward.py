@@ -95,7 +95,9 @@ def jacobian_driver(
                 if is_active(y_type, plan.number):
                     out, width = (rows, builder.load(matrix)), (types.intp, run.constant(chunk))
                     at = (types.intp, start)
-                    run.kernel(read.read_rows, (y_type, y), out, at, width)
+                    is_array = isinstance(y_type, types.Array)
+                    kernel = read.read_rows if is_array else read.read_row
+                    run.kernel(kernel, (y_type, y), out, at, width)
                 run.release(y_type, y)
             pieces = _blocks(
                 run, found, (rows, builder.load(matrix)), (value_type, builder.load(kept))

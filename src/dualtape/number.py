@@ -123,7 +123,10 @@ class Number:
         return self.lift2(factor, (f, factor.value, self.value, None, 1.0, None), strong_either)
 
     def _is_peer(self, other: Any) -> bool | None:
-        """Whether `other` has this level; None where `other` must handle the operation."""
+        """Whether `other` has this level; None where `other` must handle the operation.
+
+        Python asks the right operand of one class only where the left one is of another.
+        """
         if level_of(other) > self.level:
             return None
         if level_of(other) < self.level:
@@ -136,8 +139,11 @@ class Number:
         return True
 
     def __add__(self, other: Any) -> Any:
-        if _foreign(other) or (peer := self._is_peer(other)) is None:
+        if _foreign(other):
             return NotImplemented
+        peer = self._is_peer(other)
+        if peer is None:
+            return other.__radd__(self)
         return self.plus(other) if peer else self.with_value(self.value + other)
 
     def __radd__(self, other: Any) -> Any:
@@ -146,8 +152,11 @@ class Number:
         return self.with_value(other + self.value)
 
     def __sub__(self, other: Any) -> Any:
-        if _foreign(other) or (peer := self._is_peer(other)) is None:
+        if _foreign(other):
             return NotImplemented
+        peer = self._is_peer(other)
+        if peer is None:
+            return other.__rsub__(self)
         return self.minus(other) if peer else self.with_value(self.value - other)
 
     def __rsub__(self, other: Any) -> Any:
@@ -156,8 +165,11 @@ class Number:
         return (-self).with_value(other - self.value)
 
     def __mul__(self, other: Any) -> Any:
-        if _foreign(other) or (peer := self._is_peer(other)) is None:
+        if _foreign(other):
             return NotImplemented
+        peer = self._is_peer(other)
+        if peer is None:
+            return other.__rmul__(self)
         return self.times(other) if peer else self.lift1(self.value * other, other, None)
 
     def __rmul__(self, other: Any) -> Any:
@@ -166,8 +178,11 @@ class Number:
         return self.lift1(other * self.value, other, None)
 
     def __truediv__(self, other: Any) -> Any:
-        if _foreign(other) or (peer := self._is_peer(other)) is None:
+        if _foreign(other):
             return NotImplemented
+        peer = self._is_peer(other)
+        if peer is None:
+            return other.__rtruediv__(self)
         return self._divide(other, operator.truediv, peer=peer)
 
     def __rtruediv__(self, other: Any) -> Any:
@@ -249,8 +264,11 @@ class Number:
 
     def _with_operator(self, rule: Rule, op: Any, x: Any, y: Any) -> Any:
         """Apply a binary rule whose value is the operator's own (it may raise)."""
-        if _foreign(x) or _foreign(y) or level_of(x) > self.level or level_of(y) > self.level:
+        if _foreign(x) or _foreign(y):
             return NotImplemented
+        top = max(x, y, key=level_of)
+        if top.level > self.level:
+            return top._with_operator(rule, op, x, y)
         result = self._apply_rule(rule, (x, y))
         a, b = (arg.value if level_of(arg) == self.level else arg for arg in (x, y))
         return result.with_value(op(a, b) if level_of(a) or level_of(b) else plain(op, a, b))

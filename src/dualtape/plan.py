@@ -88,7 +88,7 @@ class Plan:
         narrow = all(element(ty) == types.float32 for arg in self.inputs for ty in leaves(arg))
         plain = types.float32 if narrow else types.float64
         self.base = max(numbers, key=level, default=plain)
-        self.written = writes_of(twin.py_func)
+        self.written = writes_of(twin)
 
     def _positions(self, argnums: tuple[int, ...]) -> tuple[int, ...]:
         count = len(self.packed)

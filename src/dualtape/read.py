@@ -35,10 +35,16 @@ def read_rows(y: Any, out: Any, first: Any, width: Any) -> None:
     """Copy the partials of an array of numbers to columns of out (m, n)."""
     columns = min(width, out.shape[1] - first)
     i = 0
-    for number in elements(y):
+    for number in y.flat:
         for j in range(columns):
             out[i, first + j] = lane(number, 1, j)
         i += 1
+
+
+@internal_kernel
+def read_row(y: Any, out: Any, first: Any, width: Any) -> None:
+    """Copy the partials of one number to columns of out (1, n)."""
+    read_partials(y, out[0], first, width)
 
 
 @internal_kernel
@@ -123,18 +129,6 @@ def _count(y: Any) -> Any:
     if isinstance(y, types.Array):
         return lambda y: y.size
     return lambda y: 1
-
-
-def elements(y: Any) -> Any:
-    """Iterate over a result (compiled code only)."""
-    raise NotImplementedError
-
-
-@specialized(elements)
-def _elements(y: Any) -> Any:
-    if isinstance(y, types.Array):
-        return lambda y: y.flat
-    return lambda y: (y,)
 
 
 @internal_kernel

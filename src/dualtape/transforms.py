@@ -8,14 +8,16 @@ They are remembered: ``grad(f) is grad(f)``, and nothing compiles twice.
 from __future__ import annotations
 
 import functools
-import weakref
 from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 import numpy as np
+from numba.core import types
 from numba.core.caching import NullCache
 from numba.core.dispatcher import Dispatcher
+from numba.core.errors import ForceLiteralArg
+from numba.extending import overload
 
 from . import forward, second
 from ._jit import package_stamp, use_cache
@@ -24,6 +26,7 @@ from .activate import APPLIED_TRANSFORMS, STATIC_TRANSFORMS, twin
 from .driver import Options, Transform
 from .errors import ArgumentError
 from .fingerprint import fingerprint
+from .memory import remembered
 from .run import CHUNKS
 
 __all__ = [
@@ -108,7 +111,7 @@ def value_grad_hessian(
 
 def derivative(f: Function, order: int = 1) -> Any:
     """Return a function that computes the derivative of a function of one scalar."""
-    if isinstance(order, bool) or not isinstance(order, int) or order < 1:
+    if type(order) is not int or order < 1:
         raise ArgumentError(f"derivative: order is {order!r}; expected a positive integer")
     function = checked_function(f, "derivative")
     if order > 2:
@@ -252,17 +255,30 @@ def _name(function: Any) -> str:
     return str(getattr(function, "__name__", function))
 
 
-def remembered(function: Any, key: Any, make: Callable[[], Any]) -> Any:
-    """Return what was made for this function and key before, or make it.
+# In a user's own @njit code a transform is named with a compiled function: grad(f)(x).
 
-    The memory lives on the function itself, so it goes when the function goes; it names its owner
-    because functools.wraps copies attributes to other functions.
-    """
-    memory: dict[Any, Any]
-    owner, memory = getattr(function, "_dualtape_memory", (None, {}))
-    if owner is None or owner() is not function:
-        memory = {}
-        function._dualtape_memory = (weakref.ref(function), memory)
-    if key not in memory:
-        memory[key] = make()
-    return memory[key]
+
+def _in_compiled_code(transform: Any) -> None:
+    @overload(transform)
+    def choose(f, option=None):  # type: ignore[no-untyped-def]
+        if not isinstance(f, types.Dispatcher):
+            return None
+        if option is None or isinstance(option, types.Omitted):
+            made = transform(f.dispatcher)
+        elif isinstance(option, types.Literal):
+            made = transform(f.dispatcher, option.literal_value)
+        else:
+            raise ForceLiteralArg({1})
+        return lambda f, option=None: made
+
+
+for _transform_function in STATIC_TRANSFORMS:
+    _in_compiled_code(_transform_function)
+
+
+@overload(jvp)
+def _jvp_in_compiled_code(f, primals, tangents):  # type: ignore[no-untyped-def]
+    if not isinstance(f, types.Dispatcher):
+        return None
+    made = jvp_function(f.dispatcher)
+    return lambda f, primals, tangents: made(primals, tangents)

@@ -1,0 +1,100 @@
+"""Checking derivatives against differences: `check_grad`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .errors import ArgumentError, DerivativeMismatchError
+from .transforms import jacobian
+
+__all__ = ["check_grad"]
+
+# Central difference of fourth order: error h^4 f^(5)/30 plus rounding eps |f| / h.
+_OFFSETS = ((1.0, 8.0 / 12.0), (-1.0, -8.0 / 12.0), (2.0, -1.0 / 12.0), (-2.0, 1.0 / 12.0))
+_STEP = np.finfo(float).eps ** 0.2
+
+
+def check_grad(
+    f: Callable[..., Any],
+    *args: Any,
+    order: int = 2,
+    argnums: int = 0,
+    rtol: float = 1e-6,
+    derivative: Callable[..., Any] | None = None,
+) -> None:
+    """Compare the derivatives of a function with differences, and raise where they disagree.
+
+    First derivatives are compared with differences of f, second derivatives with differences of
+    the first ones, so an error in one order does not hide behind another.  Differences are of
+    fourth order with two step widths; their disagreement tells how far they can be trusted.
+
+    Parameters
+    ----------
+    f : callable
+        Returns a number or an array.
+    *args
+        The point. The differentiated argument is a real number or array of them.
+    order : {1, 2}
+        Check first, or first and second derivatives.
+    argnums : int
+        Which argument to differentiate.
+    rtol : float
+        Relative agreement asked for, of the largest entry of the derivative.
+    derivative : callable, optional
+        Check this function instead of ``jacobian(f, argnums)``: a hand-written derivative.
+
+    Raises
+    ------
+    DerivativeMismatchError
+        Names the first wrong entry, its value and what the differences give.
+
+    Examples
+    --------
+    >>> import numpy as np, dualtape as ad
+    >>> ad.check_grad(lambda x: np.sum(x**3), np.array([1.0, -2.0]))
+    """
+    if order not in (1, 2):
+        raise ArgumentError(f"check_grad: order is {order!r}; expected 1 or 2")
+    first = jacobian(f, argnums) if derivative is None else derivative
+    _compare("first", f, first, args, argnums, rtol)
+    if order == 2:
+        _compare("second", first, jacobian(jacobian(f, argnums), argnums), args, argnums, rtol)
+
+
+def _compare(
+    name: str, f: Any, derivative: Any, args: tuple[Any, ...], argnums: int, rtol: float
+) -> None:
+    x = np.asarray(args[argnums], dtype=float)
+
+    def value_at(point: Any) -> Any:
+        moved = list(args)
+        moved[argnums] = float(point) if x.ndim == 0 else point
+        return np.asarray(f(*moved), dtype=float)
+
+    exact = np.asarray(derivative(*args), dtype=float)
+    for index in np.ndindex(*x.shape):
+        wide, narrow = (_difference(value_at, x, index, scale) for scale in (1.0, 0.5))
+        found = exact[(..., *index)] if x.ndim else exact
+        trust = 10.0 * np.abs(wide - narrow)
+        allowed = rtol * max(1.0, float(np.max(np.abs(narrow), initial=0.0))) + trust
+        wrong = ~(np.abs(found - narrow) <= allowed)
+        wrong &= ~(np.isnan(found) & np.isnan(narrow))
+        if np.any(wrong):
+            where = tuple(int(i) for i in np.argwhere(wrong)[0])
+            raise DerivativeMismatchError(
+                f"check_grad: the {name} derivative is wrong at entry {(*where, *index)}: "
+                f"{float(found[where])!r}, but differences give {float(narrow[where])!r}."
+            )
+
+
+def _difference(value_at: Any, x: Any, index: tuple[int, ...], scale: float) -> Any:
+    h = scale * _STEP * max(1.0, abs(float(x[index])))
+    total: Any = 0.0
+    for offset, weight in _OFFSETS:
+        moved = x.copy()
+        moved[index] += offset * h
+        total = total + weight * value_at(moved)
+    return total / h
