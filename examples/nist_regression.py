@@ -273,9 +273,9 @@ def trust_exact(functions: Compiled, problem: Problem, start: np.ndarray) -> np.
 
     The variables are scaled by the starting point, so the search begins at (1, ..., 1).  The first
     trust radius is a tenth of that.  With SciPy's own, 1, the first steps change a parameter by as
-    much as itself, and some of the exponentials overflow.  The problems with several local minima
-    or flat regions (Eckerle4 and BoxBOD from start 1, Lanczos from both) depend on this number:
-    with another they may end elsewhere.
+    much as itself, and some of the exponentials overflow.  A tenth was found by trial: the
+    problems with several local minima or flat regions (Eckerle4 and BoxBOD from start 1, Lanczos
+    from both) depend on it, and with another radius they may end elsewhere or overflow.
 
     ``gtol=0`` lets the search go on for as long as the quadratic model promises any improvement.
     The sum of squares at the minimum may be 1e3 or 1e-25, so no fixed bound would do.

@@ -11,7 +11,8 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-from .number import Number, constant_like, settle
+from .jets import settle
+from .number import Number, constant_like
 from .partials import Partials, PartialsType
 
 __all__ = ["VectorDual"]

@@ -26,26 +26,20 @@ from numba.extending import lower_builtin, register_jitable
 from . import rules, special
 from ._jit import compiled
 from ._rule import RULES, Rule
-from .dual import VectorDual
-from .emit import Emitted, call, find_emitted, unwrap, wrap, zero_partials
+from .emit import Emitted, call, find_emitted, unwrap, wrap
 from .errors import IntegerConversionError
-from .hyperdual import HyperDual
-from .number import INTEGER_CONVERSION, primal
+from .jets import primal
+from .number import INTEGER_CONVERSION
 from .numbertype import (
     PLAIN,
     NumberType,
     cast,
-    member_type,
     promote,
-    promote_plain,
     root,
     with_root,
 )
-from .partials import PartialsType
 
-__all__ = ["ELEMENTWISE", "FAMILIES", "SCIPY", "register", "scalar_code", "type_global", "value"]
-
-FAMILIES = (VectorDual, HyperDual)
+__all__ = ["ELEMENTWISE", "SCIPY", "register", "scalar_code", "type_global", "value"]
 
 
 # x**2 is a product, x**2.0 is not: these see an integer operand as it is.
@@ -393,59 +387,3 @@ class _ValueOfPlain(AbstractTemplate):
 @lower_builtin(value, types.Any)
 def _lower_value_of_plain(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     return args[0]
-
-
-# Constructors in compiled code: VectorDual(x, (1.0, 0.0)) and HyperDual(x, 1.0, 1.0, 0.0).
-
-
-def _slot_width(ty: Any) -> int | None:
-    if isinstance(ty, PartialsType):
-        return ty.n
-    if isinstance(ty, types.BaseTuple):
-        return len(ty)
-    return 1 if isinstance(ty, (NumberType, *PLAIN)) else None
-
-
-def _constructed(face: Any, args: Any) -> Any:
-    base = args[0] if isinstance(args[0], NumberType) else promote_plain(args[0])
-    widths = [_slot_width(ty) for ty in args[1:]]
-    if None in widths or len(widths) != len(face.FIELDS) - 1:
-        return None
-    return member_type(face, base, *widths[: len(face.FIELDS) // 2])
-
-
-class _Constructor(AbstractTemplate):
-    def generic(self, args: Any, kws: Any) -> Any:
-        if kws or len(args) != len(self.key.FIELDS):
-            return None
-        result = _constructed(type(self).key, args)
-        return None if result is None else signature(result, *args)
-
-
-def _lower_constructor(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    struct = context.make_helper(builder, sig.return_type)
-    for (name, slot), ty, arg in zip(sig.return_type.struct.items(), sig.args, args, strict=True):
-        setattr(struct, "m_" + name, _slot_value(context, builder, ty, arg, slot))
-    return struct._getvalue()
-
-
-def _slot_value(context: Any, builder: Any, ty: Any, arg: Any, slot: Any) -> Any:
-    if not isinstance(slot, PartialsType):
-        if isinstance(ty, types.BaseTuple):
-            ty, arg = ty[0], builder.extract_value(arg, 0)
-        return context.cast(builder, arg, ty, slot)
-    if isinstance(ty, PartialsType):
-        return unwrap(wrap(context, builder, ty, arg), slot)
-    if isinstance(ty, types.BaseTuple):
-        pairs = [(t, builder.extract_value(arg, i)) for i, t in enumerate(ty)]
-    else:
-        pairs = [(ty, arg)]
-    lanes = [
-        wrap(context, builder, slot.base, context.cast(builder, v, t, slot.base)) for t, v in pairs
-    ]
-    return zero_partials(context, builder, slot).build(lanes).ir
-
-
-for _face in FAMILIES:
-    type_global(_face, _Constructor)
-    lower_builtin(_face, types.VarArg(types.Any))(_lower_constructor)

@@ -13,7 +13,8 @@ import operator
 from typing import Any
 
 from .emit import EmittedPartials, outer
-from .number import Number, constant_like, settle
+from .jets import settle
+from .number import Number, constant_like
 from .partials import Partials, slot_type
 
 __all__ = ["HyperDual"]

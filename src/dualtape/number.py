@@ -16,33 +16,19 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
-from numba.core import types
 from numba.extending import typeof_impl
 
 from . import rules
-from ._jit import compiled
 from ._rule import RULES, Rule
-from .emit import Emitted, call, call_tuple, quotient, strong, strong_either
+from .emit import Emitted, call, quotient, strong, strong_either
 from .errors import IntegerConversionError, MixedNumbersError
+from .jets import Late, jet_of, level_of, primal, repeated_product
 from .numbertype import member_type
 
-__all__ = ["Number", "level_of", "primal"]
-
-
-def level_of(value: Any) -> int:
-    """Return the nesting level of a value: 0 for a plain one."""
-    return getattr(value, "level", 0)
-
-
-def primal(value: Any) -> Any:
-    """Return the plain value inside any number of levels."""
-    while level_of(value) > 0:
-        value = value.value
-    return value
+__all__ = ["Number"]
 
 
 class Number:
@@ -207,13 +193,13 @@ class Number:
         f = divide(self.value, other.value)
         fx = quotient(1.0, other.value)
         fy = -quotient(f, other.value)
-        jet = (f, fx, fy, None, _Late(lambda: -fx * fx), _Late(lambda: -2.0 * fy * fx))
+        jet = (f, fx, fy, None, Late(lambda: -fx * fx), Late(lambda: -2.0 * fy * fx))
         return self.lift2(other, jet, strong)
 
     def _divide_into(self, other: Any, divide: Any) -> Any:
         f = divide(other, self.value)
         f1 = -quotient(f, self.value)
-        return self.lift1(f, f1, _Late(lambda: -2.0 * quotient(f1, self.value)), strong)
+        return self.lift1(f, f1, Late(lambda: -2.0 * quotient(f1, self.value)), strong)
 
     def __neg__(self) -> Any:
         return self.lift1(-self.value, -1.0, None)
@@ -259,7 +245,7 @@ class Number:
         if n == 1:
             return self.lift1(f, 1.0, None)
         f1 = _ieee_power(x, n - 1) * float(n)
-        second = _Late(lambda: _ieee_power(x, n - 2) * float(n * (n - 1)))
+        second = Late(lambda: _ieee_power(x, n - 2) * float(n * (n - 1)))
         return self.lift1(f, f1, second, strong if n < 0 else operator.mul)
 
     def _with_operator(self, rule: Rule, op: Any, x: Any, y: Any) -> Any:
@@ -379,18 +365,6 @@ UFUNCS: dict[Any, Any] = {
 }
 
 
-class _Late:
-    """A second derivative that is worked out only by families which use it."""
-
-    def __init__(self, make: Callable[[], Any]) -> None:
-        self.make = make
-
-
-def settle(derivative: Any) -> Any:
-    """Return the derivative itself, where it may still have to be worked out."""
-    return derivative.make() if isinstance(derivative, _Late) else derivative
-
-
 def constant_like(value: Any, derivative: Any) -> Any:
     """Return a derivative as a number of the kind of `value`."""
     if isinstance(derivative, Number) or not isinstance(value, Number):
@@ -420,41 +394,10 @@ def plain(op: Any, *args: Any) -> Any:
     return op(*args)
 
 
-def repeated_product(x: Any, n: int) -> Any:
-    """Return x**n, n >= 0, by repeated squaring: the multiplications of Numba's own ``x**n``."""
-    result = None
-    while n:
-        if n & 1:
-            result = x if result is None else result * x
-        n >>= 1
-        if n:
-            x = x * x
-    return 1.0 if result is None else result
-
-
 def _ieee_power(x: Any, n: int) -> Any:
     if n < 0:
         return quotient(1.0, _ieee_power(x, -n))
     return x**n if level_of(x) else repeated_product(x, n)
-
-
-def jet_of(rule: Rule, values: list[Any]) -> tuple[Any, ...]:
-    """Evaluate a jet: by its compiled form in generated code, in plain Python at the prompt."""
-    if any(is_emitted(value) for value in values):
-        values = [v.cast(types.float64) if _is_integer(v) else v for v in values]
-        return call_tuple(compiled(rule.jet), *values)
-    with np.errstate(all="ignore"):
-        values = [v if level_of(v) else np.float64(v) for v in values]
-        return tuple(e if level_of(e) else float(e) for e in rule.jet(*values))
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, Emitted) and not isinstance(value.type, types.Float)
-
-
-def is_emitted(value: Any) -> bool:
-    """Whether a value belongs to generated code."""
-    return isinstance(primal(value), Emitted)
 
 
 @typeof_impl.register(Number)

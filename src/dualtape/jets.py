@@ -1,0 +1,70 @@
+"""Evaluating a jet: in plain Python at the prompt, by its compiled form in generated code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba.core import types
+
+from ._jit import compiled
+from ._rule import Rule
+from .emit import Emitted, call_tuple
+
+__all__ = ["Late", "is_emitted", "jet_of", "level_of", "primal", "repeated_product", "settle"]
+
+
+def level_of(value: Any) -> int:
+    """Return the nesting level of a value: 0 for a plain one."""
+    return getattr(value, "level", 0)
+
+
+def primal(value: Any) -> Any:
+    """Return the plain value inside any number of levels."""
+    while level_of(value) > 0:
+        value = value.value
+    return value
+
+
+class Late:
+    """A second derivative that is worked out only by families which use it."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self.make = make
+
+
+def settle(derivative: Any) -> Any:
+    """Return the derivative itself, where it may still have to be worked out."""
+    return derivative.make() if isinstance(derivative, Late) else derivative
+
+
+def repeated_product(x: Any, n: int) -> Any:
+    """Return x**n, n >= 0, by repeated squaring: the multiplications of Numba's own ``x**n``."""
+    result = None
+    while n:
+        if n & 1:
+            result = x if result is None else result * x
+        n >>= 1
+        if n:
+            x = x * x
+    return 1.0 if result is None else result
+
+
+def jet_of(rule: Rule, values: list[Any]) -> tuple[Any, ...]:
+    """Evaluate a jet: by its compiled form in generated code, in plain Python at the prompt."""
+    if any(is_emitted(value) for value in values):
+        values = [v.cast(types.float64) if _is_integer(v) else v for v in values]
+        return call_tuple(compiled(rule.jet), *values)
+    with np.errstate(all="ignore"):
+        values = [v if level_of(v) else np.float64(v) for v in values]
+        return tuple(e if level_of(e) else float(e) for e in rule.jet(*values))
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, Emitted) and not isinstance(value.type, types.Float)
+
+
+def is_emitted(value: Any) -> bool:
+    """Whether a value belongs to generated code."""
+    return isinstance(primal(value), Emitted)
