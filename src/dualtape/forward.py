@@ -45,13 +45,15 @@ def gradient_driver(
             run = Run(plan, context, builder, args[0])
             found = run.input_leaves()
             flat = run.flat_array(run.n)
+            buffers = run.buffers(found)
             kept = cgutils.alloca_once(builder, context.get_value_type(value_type))
             with sweep(run, chunk) as (start, _):
-                y = run.call_twin([seed_leaf(run, leaf, start) for leaf in found])
+                y = run.call_twin(found, _seeded(run, found, buffers, start))
                 builder.store(run.base_value(result, y)[1], kept)
                 if is_active(result, plan.number):
-                    width = (types.intp, run.constant(chunk))
-                    run.kernel(read.read_partials, (result, y), flat, (types.intp, start), width)
+                    lanes = run.lanes(result, y, "partials")
+                    run.kernel(read.read_lanes, lanes, flat, (types.intp, start))
+            run.release_all(buffers)
             out = run.unflatten(found, flat, single=single)
             if not with_value:
                 return out
@@ -60,6 +62,11 @@ def gradient_driver(
         return returned(packed), codegen
 
     return gradient
+
+
+def _seeded(run: Run, found: list[Any], buffers: list[Any], start: Any) -> list[Any]:
+    pairs = zip(found, buffers, strict=True)
+    return [seed_leaf(run, leaf, buffer, start) for leaf, buffer in pairs]
 
 
 def jacobian_driver(
@@ -85,20 +92,23 @@ def jacobian_driver(
             rows = types.Array(plan.base, 2, "C")
             matrix = cgutils.alloca_once(builder, context.get_value_type(rows))
             kept = cgutils.alloca_once(builder, context.get_value_type(value_type))
+            buffers = run.buffers(found)
             with sweep(run, chunk) as (start, _):
-                raw = run.call_twin([seed_leaf(run, leaf, start) for leaf in found])
+                raw = run.call_twin(found, _seeded(run, found, buffers, start))
                 y = as_vector(run, result, raw)
                 with builder.if_then(builder.icmp_signed("==", start, run.constant(0))):
                     builder.store(run.base_value(y_type, y)[1], kept)
                     pairs = (y_type, y), (types.intp, run.n), (plan.base, run.base_like)
                     builder.store(run.kernel(read.new_rows, *pairs), matrix)
                 if is_active(y_type, plan.number):
-                    out, width = (rows, builder.load(matrix)), (types.intp, run.constant(chunk))
-                    at = (types.intp, start)
-                    is_array = isinstance(y_type, types.Array)
-                    kernel = read.read_rows if is_array else read.read_row
-                    run.kernel(kernel, (y_type, y), out, at, width)
+                    out, at = (rows, builder.load(matrix)), (types.intp, start)
+                    if isinstance(y_type, types.Array):
+                        width = (types.intp, run.constant(chunk))
+                        run.kernel(read.read_rows, (y_type, y), out, at, width)
+                    else:
+                        run.kernel(read.read_row, run.lanes(y_type, y, "partials"), out, at)
                 run.release(y_type, y)
+            run.release_all(buffers)
             pieces = _blocks(
                 run, found, (rows, builder.load(matrix)), (value_type, builder.load(kept))
             )
@@ -186,7 +196,7 @@ def derivative_driver(twin: Any, options: Any) -> Any:
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             run = Run(plan, context, builder, args[0])
             found = run.input_leaves()
-            y = run.call_twin([seed_leaf(run, leaf, run.constant(0)) for leaf in found])
+            y = run.call_twin(found, _seeded(run, found, run.buffers(found), run.constant(0)))
             out = tangent(run, result, y)
             run.release(result, y)
             return out
@@ -242,11 +252,13 @@ def jvp_driver(twin: Any, options: Any) -> Any:
             run = Run(plan, context, builder, builder.extract_value(args[0], 0))
             directions = run.items(tangents, builder.extract_value(args[0], 1))
             found = run.input_leaves()
-            pairs = zip(found, directions, strict=True)
-            y = run.call_twin([_with_tangent(run, leaf, v) for leaf, v in pairs])
+            buffers = run.buffers(found)
+            triples = zip(found, buffers, directions, strict=True)
+            y = run.call_twin(found, [_with_tangent(run, *triple) for triple in triples])
             value = run.base_value(result, y)[1]
             out = tangent(run, result, y)
             run.release(result, y)
+            run.release_all(buffers)
             return context.make_tuple(builder, returned, [value, out])
 
         return returned(packed), codegen
@@ -254,7 +266,9 @@ def jvp_driver(twin: Any, options: Any) -> Any:
     return jvp
 
 
-def _with_tangent(run: Run, leaf: Any, direction: Any) -> tuple[Any, Any]:
+def _with_tangent(run: Run, leaf: Any, buffer: Any, direction: Any) -> Any:
     ty, value, _ = leaf
-    kernel = seed.seed_tangents if isinstance(ty, types.Array) else seed.seed_tangent
-    return ty, run.kernel(kernel, (ty, value), direction, (run.plan.number, run.like))
+    if buffer is None:
+        return run.kernel(seed.seed_tangent, (ty, value), direction, run.number)
+    run.kernel(seed.seed_tangents, buffer, (ty, value), direction, run.number)
+    return buffer[1]

@@ -120,7 +120,7 @@ class Plan:
         active = []
         for i, ty in enumerate(self.packed):
             if i in self.argnums:
-                active.append(map_leaves(ty, self._active_leaf))
+                active.append(map_leaves(ty, self.active_leaf))
             else:
                 active.append(activated_type(ty, self.number) if i in self.written else ty)
         self.active = tuple(active)
@@ -128,7 +128,8 @@ class Plan:
         self.result = twin_type.get_call_type(self.typingctx, self.active, {}).return_type
         return self.result
 
-    def _active_leaf(self, ty: Any) -> Any:
+    def active_leaf(self, ty: Any) -> Any:
+        """Return the type that a differentiated leaf has in the twin."""
         return (
             types.Array(self.number, ty.ndim, "C") if isinstance(ty, types.Array) else self.number
         )

@@ -11,63 +11,53 @@ from typing import Any
 from numba.core import types
 
 from ._jit import internal_kernel, specialized
-from .seed import as_number, base_of, empty_numbers, lane, zeros
+from .seed import as_number, base_of, empty_numbers, flat_view, flattened, lane, zeros
 
 __all__: list[str] = []
 
 
 @internal_kernel
-def read_partials(y: Any, out: Any, first: Any, width: Any) -> None:
-    """Copy the partials of a number to out[first : first + width]."""
-    for j in range(min(width, out.size - first)):
-        out[first + j] = lane(y, 1, j)
+def read_lanes(lanes: Any, out: Any, first: Any) -> None:
+    """Copy the derivatives of a number to out[first : first + lanes.size], where that exists."""
+    for j in range(min(lanes.size, out.size - first)):
+        out[first + j] = lanes[j]
 
 
 @internal_kernel
-def read_mixed(y: Any, out: Any, first: Any, width: Any) -> None:
-    """Copy e12 of a hyper-dual with m = 1 to out[first : first + width]."""
-    for j in range(min(width, out.size - first)):
-        out[first + j] = lane(y, 3, j)
+def read_row(lanes: Any, out: Any, first: Any) -> None:
+    """Copy the derivatives of one number to columns of out (1, n)."""
+    read_lanes(lanes, out[0], first)
 
 
 @internal_kernel
 def read_rows(y: Any, out: Any, first: Any, width: Any) -> None:
     """Copy the partials of an array of numbers to columns of out (m, n)."""
     columns = min(width, out.shape[1] - first)
-    i = 0
-    for number in y.flat:
+    source = flattened(y)
+    for i in range(source.size):
         for j in range(columns):
-            out[i, first + j] = lane(number, 1, j)
-        i += 1
+            out[i, first + j] = lane(source[i], 1, j)
 
 
 @internal_kernel
-def read_row(y: Any, out: Any, first: Any, width: Any) -> None:
-    """Copy the partials of one number to columns of out (1, n)."""
-    read_partials(y, out[0], first, width)
+def read_block(lanes: Any, out: Any, row: Any, column: Any, m: Any) -> None:
+    """Copy e12 (n x m) to the block of a symmetric matrix at (row, column) and its mirror.
 
-
-@internal_kernel
-def read_block(y: Any, out: Any, row: Any, column: Any, n: Any, m: Any) -> None:
-    """Copy e12 (n x m) to the block of a symmetric matrix at (row, column) and its mirror."""
-    for i in range(min(n, out.shape[0] - row)):
-        for j in range(min(m, out.shape[0] - column)):
-            second = lane(y, 3, i * m + j)
-            # On a diagonal block the upper triangle decides, so that symmetry is exact.
-            if row + i <= column + j:
-                out[row + i, column + j] = second
-                out[column + j, row + i] = second
+    On a diagonal block the upper triangle decides, so that symmetry is exact.
+    """
+    for i in range(min(lanes.size // m, out.shape[0] - row)):
+        for j in range(max(0, row + i - column), min(m, out.shape[0] - column)):
+            out[row + i, column + j] = lanes[i * m + j]
+            out[column + j, row + i] = lanes[i * m + j]
 
 
 @internal_kernel
 def values_of(y: Any, like: Any) -> Any:
     """Return the values of an array of numbers, one level down (`like` is of that level)."""
     out = empty_numbers(y.shape, like)
-    flat = out.reshape(out.size)
-    i = 0
-    for number in y.flat:
-        flat[i] = base_of(number)
-        i += 1
+    flat, source = flat_view(out), flattened(y)
+    for i in range(flat.size):
+        flat[i] = base_of(source[i])
     return out
 
 
@@ -75,11 +65,9 @@ def values_of(y: Any, like: Any) -> Any:
 def tangents_of(y: Any, like: Any) -> Any:
     """Return the tangents of an array of one-partial numbers."""
     out = empty_numbers(y.shape, like)
-    flat = out.reshape(out.size)
-    i = 0
-    for number in y.flat:
-        flat[i] = lane(number, 1, 0)
-        i += 1
+    flat, source = flat_view(out), flattened(y)
+    for i in range(flat.size):
+        flat[i] = lane(source[i], 1, 0)
     return out
 
 
@@ -87,11 +75,9 @@ def tangents_of(y: Any, like: Any) -> Any:
 def seconds_of(y: Any, like: Any) -> Any:
     """Return e12 of an array of textbook hyper-duals."""
     out = empty_numbers(y.shape, like)
-    flat = out.reshape(out.size)
-    i = 0
-    for number in y.flat:
-        flat[i] = lane(number, 3, 0)
-        i += 1
+    flat, source = flat_view(out), flattened(y)
+    for i in range(flat.size):
+        flat[i] = lane(source[i], 3, 0)
     return out
 
 

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from numba.core import cgutils, types
+from numba.np import arrayobj
 
 from . import read, seed
 from .activate import activate_value
 from .emit import invoke
 from .numbertype import NumberType, level
+from .partials import PartialsType
 from .plan import Plan, structured, tuple_like
 
 __all__ = ["CHUNKS", "Run", "pick_chunk", "seed_leaf", "sweep"]
@@ -29,6 +31,7 @@ class Run:
         self.values = [builder.extract_value(packed, i) for i in range(len(plan.packed))]
         self.like = context.get_constant_null(plan.number)
         self.base_like = context.get_constant_null(plan.base)
+        self.number = (plan.number, self.like)
 
     def constant(self, value: int) -> Any:
         """Return an index constant."""
@@ -76,15 +79,34 @@ class Run:
         self.n = offset
         return found
 
-    def call_twin(self, seeded: list[Any]) -> Any:
+    def buffers(self, found: list[Any]) -> list[Any]:
+        """Return (type, value) of an array of numbers for every leaf that is an array.
+
+        They are filled anew before every sweep: the function may write to its arguments.
+        """
+        made: list[Any] = []
+        for ty, value, _ in found:
+            if isinstance(ty, types.Array):
+                numbers = self.kernel(seed.numbers_like, (ty, value), self.number)
+                made.append((self.plan.active_leaf(ty), numbers))
+            else:
+                made.append(None)
+        return made
+
+    def release_all(self, buffers: list[Any]) -> None:
+        """Drop the buffers."""
+        for buffer in buffers:
+            if buffer is not None:
+                self.release(*buffer)
+
+    def call_twin(self, found: list[Any], seeded: list[Any]) -> Any:
         """Call the twin with these leaves in place of the differentiated ones."""
-        plan, made = self.plan, []
-        pending = iter([(self._seeded_type(ty), value) for ty, value in seeded])
-        args = []
+        plan, made, args = self.plan, [], []
+        active_types = [plan.active_leaf(ty) for ty, _, _ in found]
+        pending = iter(list(zip(active_types, seeded, strict=True)))
         for i, (ty, value) in enumerate(zip(plan.packed, self.values, strict=True)):
             if i in plan.argnums:
-                active_type, active = self.rebuild(ty, pending)
-                made.append((active_type, active))
+                active = self.rebuild(ty, pending)[1]
             elif plan.active[i] != ty:
                 active = activate_value(self.context, self.builder, ty, value, plan.number)
                 made.append((plan.active[i], active))
@@ -92,12 +114,9 @@ class Run:
                 active = value
             args.append(active)
         _, result = invoke(self.context, self.builder, plan.twin, plan.active, args)
-        for ty, value in made:
-            self.release(ty, value)
+        for pair in made:
+            self.release(*pair)
         return result
-
-    def _seeded_type(self, ty: Any) -> Any:
-        return self.plan._active_leaf(ty)
 
     def release(self, ty: Any, value: Any) -> None:
         """Drop a reference."""
@@ -135,6 +154,27 @@ class Run:
             return structured(ty, self.plan.base), self.kernel(read.take, flat, at, (ty, value))
         return self.plan.base, self.kernel(read.item, flat, at)
 
+    def lanes(self, number_type: NumberType, number: Any, field: str) -> tuple[Any, Any]:
+        """Return (type, value) of a stack array that holds one field's derivatives."""
+        slot = number_type.struct[field]
+        count = slot.n if isinstance(slot, PartialsType) else 1
+        pointer = cgutils.alloca_once(self.builder, self.context.get_data_type(slot))
+        struct = self.context.make_helper(self.builder, number_type, value=number)
+        model = self.context.data_model_manager[slot]
+        self.builder.store(model.as_data(self.builder, getattr(struct, "m_" + field)), pointer)
+        array = types.Array(number_type.base, 1, "C")
+        made = self.context.make_array(array)(self.context, self.builder)
+        item = self.context.get_abi_sizeof(self.context.get_data_type(number_type.base))
+        arrayobj.populate_array(
+            made,
+            data=self.builder.bitcast(pointer, made.data.type),
+            shape=[self.constant(count)],
+            strides=[self.constant(item)],
+            itemsize=self.constant(item),
+            meminfo=None,
+        )
+        return array, made._getvalue()
+
     def base_value(self, ty: Any, value: Any) -> tuple[Any, Any]:
         """Return (type, value) of a result one level down."""
         if isinstance(ty, NumberType) and ty.level == self.plan.number.level:
@@ -162,15 +202,15 @@ def pick_chunk(n: int | None, wanted: int | None) -> int:
     return next(chunk for chunk in CHUNKS if chunk >= n)
 
 
-def seed_leaf(run: Run, leaf: Any, start: Any) -> tuple[Any, Any]:
-    """Return (leaf type, leaf with unit partials for the inputs from `start`)."""
+def seed_leaf(run: Run, leaf: Any, buffer: Any, start: Any) -> Any:
+    """Return a leaf with unit partials for the inputs from `start`."""
     ty, value, offset = leaf
     first = run.builder.sub(offset, start)
-    if isinstance(ty, types.Array):
-        pairs = (ty, value), (types.intp, first), (run.plan.number, run.like)
-        return ty, run.kernel(seed.seed_array, *pairs)
-    number = seed.make_seeded(run.context, run.builder, run.plan.number, value, ty, [first])
-    return ty, number
+    if buffer is None:
+        plan = run.plan
+        return seed.make_seeded(run.context, run.builder, plan.number, value, ty, [first])
+    run.kernel(seed.seed_array, buffer, (ty, value), (types.intp, first), run.number)
+    return buffer[1]
 
 
 def sweep(run: Run, step: int) -> Any:

@@ -53,15 +53,17 @@ def hessian_driver(
             kept = cgutils.alloca_once(builder, context.get_value_type(value_type))
             matrix = _square(run)
             w = (types.intp, run.constant(width))
+            buffers = run.buffers(found)
             with sweep(run, width) as (row, _), _from(run, row, width) as (column, _):
-                leaves = [_seed_twice(run, leaf, row, column) for leaf in found]
-                y = run.call_twin(leaves)
+                pairs = zip(found, buffers, strict=True)
+                seeded = [_seed_twice(run, leaf, buffer, row, column) for leaf, buffer in pairs]
+                y = run.call_twin(found, seeded)
                 builder.store(run.base_value(result, y)[1], kept)
                 if is_active(result, plan.number):
-                    number = (result, y)
                     at = (types.intp, row), (types.intp, column)
-                    run.kernel(read.read_block, number, matrix, *at, w, w)
-                    run.kernel(read.read_partials, number, flat, (types.intp, row), w)
+                    run.kernel(read.read_block, run.lanes(result, y, "e12"), matrix, *at, w)
+                    run.kernel(read.read_lanes, run.lanes(result, y, "e1"), flat, at[0])
+            run.release_all(buffers)
             out = _cut(run, found, matrix, hessian_type, single=single)
             if not with_value:
                 run.release(*flat)
@@ -88,15 +90,15 @@ def _square(run: Run) -> tuple[Any, Any]:
     return ty, run.kernel(seed.zeros, (shape_type, shape), (run.plan.base, run.base_like))
 
 
-def _seed_twice(run: Run, leaf: Any, row: Any, column: Any) -> tuple[Any, Any]:
+def _seed_twice(run: Run, leaf: Any, buffer: Any, row: Any, column: Any) -> Any:
     ty, value, offset = leaf
     first, second = (run.builder.sub(offset, start) for start in (row, column))
-    number = (run.plan.number, run.like)
-    if isinstance(ty, types.Array):
-        pairs = (ty, value), (types.intp, first), (types.intp, second), number
-        return ty, run.kernel(seed.seed_array_twice, *pairs)
-    lanes = [first, second]
-    return ty, seed.make_seeded(run.context, run.builder, run.plan.number, value, ty, lanes)
+    if buffer is None:
+        lanes, number = [first, second], run.plan.number
+        return seed.make_seeded(run.context, run.builder, number, value, ty, lanes)
+    indices = (types.intp, first), (types.intp, second)
+    run.kernel(seed.seed_array_twice, buffer, (ty, value), *indices, run.number)
+    return buffer[1]
 
 
 def _nested_type(plan: Plan, *, single: bool) -> Any:
@@ -178,12 +180,15 @@ def hvp_driver(twin: Any, options: Any) -> Any:
             directions = list(run.items(direction_type, values[1]))
             found = run.input_leaves()
             flat = run.flat_array(run.n)
+            buffers = run.buffers(found)
             with sweep(run, chunk) as (start, _):
-                pairs = zip(found, directions, strict=True)
-                y = run.call_twin([_seed_direction(run, leaf, start, v) for leaf, v in pairs])
+                triples = zip(found, buffers, directions, strict=True)
+                seeded = [_seed_direction(run, *triple, start) for triple in triples]
+                y = run.call_twin(found, seeded)
                 if is_active(result, plan.number):
-                    at, width = (types.intp, start), (types.intp, run.constant(chunk))
-                    run.kernel(read.read_mixed, (result, y), flat, at, width)
+                    lanes = run.lanes(result, y, "e12")
+                    run.kernel(read.read_lanes, lanes, flat, (types.intp, start))
+            run.release_all(buffers)
             return run.unflatten(found, flat, single=True)
 
         return returned(packed), codegen
@@ -191,11 +196,13 @@ def hvp_driver(twin: Any, options: Any) -> Any:
     return hvp
 
 
-def _seed_direction(run: Run, leaf: Any, start: Any, direction: Any) -> tuple[Any, Any]:
+def _seed_direction(run: Run, leaf: Any, buffer: Any, direction: Any, start: Any) -> Any:
     ty, value, offset = leaf
     first = (types.intp, run.builder.sub(offset, start))
-    kernel = seed.seed_direction if isinstance(ty, types.Array) else seed.seed_one_direction
-    return ty, run.kernel(kernel, (ty, value), first, direction, (run.plan.number, run.like))
+    if buffer is None:
+        return run.kernel(seed.seed_one_direction, (ty, value), first, direction, run.number)
+    run.kernel(seed.seed_direction, buffer, (ty, value), first, direction, run.number)
+    return buffer[1]
 
 
 def second_derivative_driver(twin: Any, options: Any) -> Any:
@@ -213,7 +220,7 @@ def second_derivative_driver(twin: Any, options: Any) -> Any:
             run = Run(plan, context, builder, args[0])
             found = run.input_leaves()
             zero = run.constant(0)
-            y = run.call_twin([_seed_twice(run, leaf, zero, zero) for leaf in found])
+            y = run.call_twin(found, [_seed_twice(run, leaf, None, zero, zero) for leaf in found])
             out = _second_tangent(run, result, y)
             run.release(result, y)
             return out

@@ -14,6 +14,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils, types
+from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic
 from numba.np import arrayobj
 
@@ -155,6 +156,48 @@ def empty_numbers(typingctx: Any, shape: Any, like: Any) -> Any:
 
 
 @intrinsic
+def flat_view(typingctx: Any, a: Any) -> Any:
+    """Return a C-contiguous array as a 1-D view (reshape would call out of the compiled code)."""
+    view = a.copy(ndim=1)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        source = context.make_array(a)(context, builder, args[0])
+        out = context.make_array(view)(context, builder)
+        size = context.get_constant(types.intp, 1)
+        for extent in cgutils.unpack_tuple(builder, source.shape):
+            size = builder.mul(size, extent)
+        arrayobj.populate_array(
+            out,
+            data=source.data,
+            shape=[size],
+            strides=[source.itemsize],
+            itemsize=source.itemsize,
+            meminfo=source.meminfo,
+            parent=source.parent,
+        )
+        return impl_ret_borrowed(context, builder, view, out._getvalue())
+
+    return view(a), codegen
+
+
+def flattened(a: Any) -> Any:
+    """Return the elements of an array in row-major order (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(flattened)
+def _flattened(a: Any) -> Any:
+    if a.layout == "C":
+        return flat_view_of
+    return lambda a: a.copy().reshape(a.size)
+
+
+def flat_view_of(a: Any) -> Any:
+    """Return `flat_view`; an overload wants a plain function."""
+    return flat_view(a)
+
+
+@intrinsic
 def as_number(typingctx: Any, value: Any, like: Any) -> Any:
     """Convert a plain value or a number to the type of `like`."""
 
@@ -185,11 +228,9 @@ def base_of(typingctx: Any, number: Any) -> Any:
 def to_numbers(a: Any, like: Any) -> Any:
     """Return a copy of an array as numbers with zero derivatives."""
     out = empty_numbers(a.shape, like)
-    flat = out.reshape(out.size)
-    i = 0
-    for x in a.flat:
-        flat[i] = as_number(x, like)
-        i += 1
+    flat, source = flat_view(out), flattened(a)
+    for i in range(flat.size):
+        flat[i] = as_number(source[i], like)
     return out
 
 
@@ -200,62 +241,52 @@ def list_to_numbers(a: Any, like: Any) -> Any:
 
 
 @internal_kernel
-def seed_array(x: Any, first: Any, like: Any) -> Any:
-    """Return `x` as numbers; element i is the unit of lane i + first, where that is a lane."""
-    out = empty_numbers(x.shape, like)
-    flat = out.reshape(out.size)
-    i = 0
-    for value in x.flat:
-        flat[i] = seeded(value, (first + i,), like)
-        i += 1
-    return out
+def numbers_like(x: Any, like: Any) -> Any:
+    """Return an uninitialised array of numbers in the shape of `x`."""
+    return empty_numbers(x.shape, like)
 
 
 @internal_kernel
-def seed_array_twice(x: Any, first: Any, second: Any, like: Any) -> Any:
-    """Return `x` as hyper-duals; e1 is seeded from `first`, e2 from `second`."""
-    out = empty_numbers(x.shape, like)
-    flat = out.reshape(out.size)
-    i = 0
-    for value in x.flat:
-        flat[i] = seeded(value, (first + i, second + i), like)
-        i += 1
-    return out
+def seed_array(out: Any, x: Any, first: Any, like: Any) -> None:
+    """Copy `x` to numbers; element i is the unit of lane i + first, where that is a lane."""
+    flat, source = flat_view(out), flattened(x)
+    for i in range(flat.size):
+        flat[i] = seeded(source[i], (first + i,), like)
 
 
 @internal_kernel
-def seed_tangents(x: Any, tangent: Any, like: Any) -> Any:
-    """Return `x` as one-partial numbers with these tangents."""
+def seed_array_twice(out: Any, x: Any, first: Any, second: Any, like: Any) -> None:
+    """Copy `x` to hyper-duals; e1 is seeded from `first`, e2 from `second`."""
+    flat, source = flat_view(out), flattened(x)
+    for i in range(flat.size):
+        flat[i] = seeded(source[i], (first + i, second + i), like)
+
+
+@internal_kernel
+def seed_tangents(out: Any, x: Any, tangent: Any, like: Any) -> None:
+    """Copy `x` to one-partial numbers with these tangents."""
     if x.shape != tangent.shape:
         raise ValueError("a tangent must have the shape of its primal")
-    out = empty_numbers(x.shape, like)
-    flat = out.reshape(out.size)
-    i = 0
-    for value, direction in zip(x.flat, tangent.flat):
-        flat[i] = with_tangent(value, direction, like)
-        i += 1
-    return out
+    flat, source, directions = flat_view(out), flattened(x), flattened(tangent)
+    for i in range(flat.size):
+        flat[i] = with_tangent(source[i], directions[i], like)
 
 
 @internal_kernel
-def seed_direction(x: Any, first: Any, direction: Any, like: Any) -> Any:
-    """Return `x` as hyper-duals; e1 is seeded from `first`, e2 is the given direction."""
+def seed_direction(out: Any, x: Any, first: Any, direction: Any, like: Any) -> None:
+    """Copy `x` to hyper-duals; e1 is seeded from `first`, e2 is the given direction."""
     if x.shape != direction.shape:
         raise ValueError("the direction of a Hessian-vector product must have the shape of x")
-    out = empty_numbers(x.shape, like)
-    flat = out.reshape(out.size)
-    i = 0
-    for value, v in zip(x.flat, direction.flat):
-        flat[i] = with_direction(value, first + i, v, like)
-        i += 1
-    return out
+    flat, source, directions = flat_view(out), flattened(x), flattened(direction)
+    for i in range(flat.size):
+        flat[i] = with_direction(source[i], first + i, directions[i], like)
 
 
 @internal_kernel
 def zeros(shape: Any, like: Any) -> Any:
     """Return an array of zeros of the type of `like`."""
     out = empty_numbers(shape, like)
-    flat = out.reshape(out.size)
+    flat = flat_view(out)
     for i in range(flat.size):
         flat[i] = 0.0
     return out
