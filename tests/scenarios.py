@@ -7,6 +7,8 @@ first one; J[i, j] = dy_i/dx_j, outputs first, so
 * `gradient` (scalar functions) has the structure of the first argument,
 * `jacobian` (other functions) has shape ``f(x).shape + x.shape``,
 * `hessian` has shape ``f(x).shape + x.shape + x.shape``; for tuples it is a tuple of tuples.
+
+`assert_close` compares what a transform returned with them: values, shapes, structure and types.
 """
 
 import math
@@ -17,6 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 SEED = 20240607
+# Some dozens of roundings of 1e-16, against the largest entry (small ones come from cancellation).
+RTOL_CLOSED_FORM = 1e-12
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,24 @@ class Scenario:
 def count(x: Any) -> int:
     """Return how many numbers a structure holds."""
     return sum(map(count, x)) if isinstance(x, tuple) else int(np.size(x))
+
+
+def assert_close(found: Any, expected: Any, rtol: float = RTOL_CLOSED_FORM) -> None:
+    """Compare structure, types, shapes and values; `rtol` is relative to the largest entry."""
+    if isinstance(expected, tuple):
+        assert type(found) is type(expected)
+        assert len(found) == len(expected)
+        for part, expected_part in zip(found, expected, strict=True):
+            assert_close(part, expected_part, rtol)
+        return
+    if np.ndim(expected) == 0:
+        assert type(found) is float
+    else:
+        assert type(found) is np.ndarray
+        assert found.dtype == np.float64
+        assert found.shape == np.shape(expected)
+    largest = float(np.max(np.abs(expected), initial=0.0))
+    np.testing.assert_allclose(found, expected, rtol=0.0, atol=rtol * largest)
 
 
 # Rosenbrock's valley, chained: polynomial of degree 4, tridiagonal Hessian.
@@ -512,9 +534,10 @@ def _networks():
         (np.zeros((3, 2)), zero, zero, 0.0),
     )
     value = float(p.out @ t + p.bias)
+    named = Network(*(Network(*row) for row in hessian))
     return [
         Scenario("network-tuple", network, (tuple(p), x), value, tuple(gradient), hessian=hessian),
-        Scenario("network-namedtuple", network_by_names, (p, x), value, gradient, hessian=hessian),
+        Scenario("network-namedtuple", network_by_names, (p, x), value, gradient, hessian=named),
     ]
 
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import numba
 import numba.extending
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, NullCache
 
 __all__ = [
     "StampedCache",
@@ -48,26 +48,49 @@ def package_stamp() -> str:
 class StampedCache(FunctionCache):
     """Numba's on-disk cache of one function, keyed by an additional stamp."""
 
-    def __init__(self, py_func: Callable[..., Any], stamp: str, place: Any = None) -> None:
-        super().__init__(py_func if place is None else place)
+    def __init__(self, place: Callable[..., Any], stamp: str) -> None:
+        super().__init__(place)
         self._stamp = stamp
 
     def _index_key(self, sig: Any, codegen: Any) -> Any:
         return (sig, codegen.magic_tuple(), self._stamp)
 
 
-def use_cache(dispatcher: Any, stamp: str, place: Any = None) -> None:
+class LazyCache(NullCache):
+    """A `StampedCache` made at the first compilation.
+
+    Making one looks for a writable directory (about 0.5 ms); an import makes fifty kernels.
+    """
+
+    def __init__(self, place: Callable[..., Any], stamp: Callable[[], str]) -> None:
+        self._make = (place, stamp)
+
+    @functools.cached_property
+    def _cache(self) -> Any:
+        place, stamp = self._make
+        try:
+            return StampedCache(place, stamp())
+        except (RuntimeError, OSError, TypeError):
+            return NullCache()  # no source file (a prompt) or no writable place: compile each time
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Load compiled code for a signature."""
+        return self._cache.load_overload(sig, target_context)
+
+    def save_overload(self, sig: Any, cres: Any) -> None:
+        """Save compiled code for a signature."""
+        self._cache.save_overload(sig, cres)
+
+
+def use_cache(dispatcher: Any, stamp: Callable[[], str], place: Any = None) -> None:
     """Cache what `dispatcher` compiles on disk, beside the source of `place` if it has one."""
-    try:
-        dispatcher._cache = StampedCache(dispatcher.py_func, stamp, place)
-    except (RuntimeError, OSError, TypeError):
-        return  # no source file (an interactive prompt) or no writable place: compile each time
+    dispatcher._cache = LazyCache(dispatcher.py_func if place is None else place, stamp)
 
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function of the package itself, lazily, with a cache on disk."""
     dispatcher = numba.njit(error_model="numpy", nogil=True)(function)
-    use_cache(dispatcher, package_stamp())
+    use_cache(dispatcher, package_stamp)
     return dispatcher
 
 
@@ -80,7 +103,7 @@ def internal_kernel(function: Callable[..., Any]) -> Any:
     Arrays of active numbers have no NumPy dtype, so no Python wrapper can exist for them.
     """
     dispatcher = numba.njit(error_model="numpy", nogil=True, **_INTERNAL)(function)
-    use_cache(dispatcher, package_stamp())
+    use_cache(dispatcher, package_stamp)
     return dispatcher
 
 

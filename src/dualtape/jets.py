@@ -56,9 +56,21 @@ def jet_of(rule: Rule, values: list[Any]) -> tuple[Any, ...]:
     if any(is_emitted(value) for value in values):
         values = [v.cast(types.float64) if _is_integer(v) else v for v in values]
         return call_tuple(compiled(rule.jet), *values)
+    # NumPy's floats never raise; a jet that runs inside another one hands them back.
+    nested = any(isinstance(primal(value), np.float64) for value in values)
     with np.errstate(all="ignore"):
-        values = [v if level_of(v) else np.float64(v) for v in values]
-        return tuple(e if level_of(e) else float(e) for e in rule.jet(*values))
+        jet = rule.jet(*(_converted(value, np.float64) for value in values))
+        return tuple(_converted(entry, np.float64 if nested else float) for entry in jet)
+
+
+def _converted(value: Any, to: Any) -> Any:
+    """Return a number (or lanes of one) with all its floats converted."""
+    if isinstance(value, tuple):
+        return type(value)(_converted(lane, to) for lane in value)
+    if level_of(value):
+        fields = (getattr(value, name) for name in value.FIELDS)
+        return type(value).of(*(_converted(field, to) for field in fields))
+    return to(value)
 
 
 def _is_integer(value: Any) -> bool:

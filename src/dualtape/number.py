@@ -88,6 +88,9 @@ class Number:
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"{type(self).__name__} numbers are immutable")
 
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{type(self).__name__} numbers are immutable")
+
     def __reduce__(self) -> Any:
         return type(self), tuple(getattr(self, name) for name in self.FIELDS)
 
@@ -225,6 +228,9 @@ class Number:
     def __divmod__(self, other: Any) -> Any:
         return self // other, self % other
 
+    def __rdivmod__(self, other: Any) -> Any:
+        return other // self, other % self
+
     def __pow__(self, other: Any) -> Any:
         if isinstance(other, int) and abs(other) <= LARGEST_UNROLLED_POWER:
             return self._integer_power(other)
@@ -236,10 +242,10 @@ class Number:
     def _integer_power(self, n: int) -> Any:
         # Exact at 0 for every n: no logarithm, no 0 * x**-1.
         x = self.value
-        if level_of(x):
-            f = x**n
-        else:
+        if isinstance(x, Emitted):
             f = repeated_product(x, n) if n >= 0 else 1.0 / repeated_product(x, -n)
+        else:
+            f = x**n
         if n == 0:
             return self.lift1(f, 0.0, None)
         if n == 1:
@@ -257,7 +263,9 @@ class Number:
             return top._with_operator(rule, op, x, y)
         result = self._apply_rule(rule, (x, y))
         a, b = (arg.value if level_of(arg) == self.level else arg for arg in (x, y))
-        return result.with_value(op(a, b) if level_of(a) or level_of(b) else plain(op, a, b))
+        f = op(a, b) if level_of(a) or level_of(b) else plain(op, a, b)
+        # Python's (-2.0)**0.5 is complex; the rule's value is nan, as in compiled code.
+        return result if isinstance(f, complex) else result.with_value(f)
 
     def _apply_rule(self, rule: Rule, args: tuple[Any, ...]) -> Any:
         """Evaluate the rule's jet on the values and lift it into this type."""
@@ -331,7 +339,8 @@ class Number:
         if function is None or method != "__call__" or kwargs:
             return NotImplemented
         if any(isinstance(x, np.ndarray) and x.ndim > 0 for x in inputs):
-            return np.frompyfunc(function, ufunc.nin, 1)(*inputs)
+            elementwise = np.frompyfunc(function, ufunc.nin, ufunc.nout)
+            return elementwise(*(_as_object(x) if isinstance(x, Number) else x for x in inputs))
         return function(
             *(x.item() if isinstance(x, np.ndarray | np.generic) else x for x in inputs)
         )
@@ -348,7 +357,8 @@ UFUNCS: dict[Any, Any] = {
     np.add: operator.add,
     np.subtract: operator.sub,
     np.multiply: operator.mul,
-    np.divide: operator.truediv,
+    np.divide: quotient,
+    np.divmod: divmod,
     np.negative: operator.neg,
     np.positive: operator.pos,
     np.less: operator.lt,
@@ -357,6 +367,10 @@ UFUNCS: dict[Any, Any] = {
     np.greater_equal: operator.ge,
     np.equal: operator.eq,
     np.not_equal: operator.ne,
+    np.isnan: lambda x: bool(np.isnan(primal(x))),
+    np.isinf: lambda x: bool(np.isinf(primal(x))),
+    np.isfinite: lambda x: bool(np.isfinite(primal(x))),
+    np.signbit: lambda x: bool(np.signbit(primal(x))),
 } | {
     target: rule
     for rule in RULES.values()
@@ -372,8 +386,16 @@ def constant_like(value: Any, derivative: Any) -> Any:
     return value.lift1(constant_like(value.value, derivative), 0.0, None, strong)
 
 
+def _as_object(number: Number) -> Any:
+    """Return an array of no dimensions that holds the number (NumPy would ask it again)."""
+    array = np.empty((), dtype=object)
+    array[()] = number
+    return array
+
+
 def _foreign(other: Any) -> bool:
-    return not isinstance(other, Number | Emitted | float | int | np.number)
+    # NumPy's scalars come back through __array_ufunc__ as Python's: a value is always a float.
+    return isinstance(other, np.generic) or not isinstance(other, Number | Emitted | float | int)
 
 
 def _kind(number: Number) -> str:

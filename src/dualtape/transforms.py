@@ -193,11 +193,15 @@ def _transform(
             _py_func(function), driver, options, positions, f"{kind}({_name(function)})"
         )
         if not isinstance(getattr(function, "_cache", NullCache()), NullCache):
-            key = (kind, positions, single, chunk_size, package_stamp(), fingerprint(function))
-            use_cache(transform, repr(key), place=function.py_func)
+            key = (kind, positions, single, chunk_size)
+            use_cache(transform, lambda: _stamp(function, key), place=function.py_func)
         return transform
 
     return remembered(function, (kind, positions, single, chunk_size), make)
+
+
+def _stamp(function: Any, key: Any) -> str:
+    return repr((key, package_stamp(), fingerprint(function)))
 
 
 def _checked_argnums(kind: str, argnums: Any) -> tuple[int, ...]:
