@@ -23,12 +23,12 @@ from typing import Any
 
 import numba
 import numba.extending
+from numba.core import types
 from numba.core.caching import FunctionCache, NullCache
 
 __all__ = [
     "StampedCache",
     "compiled",
-    "internal_kernel",
     "kernel",
     "package_stamp",
     "specialized",
@@ -87,24 +87,35 @@ def use_cache(dispatcher: Any, stamp: Callable[[], str], place: Any = None) -> N
     dispatcher._cache = LazyCache(dispatcher.py_func if place is None else place, stamp)
 
 
-def kernel(function: Callable[..., Any]) -> Any:
-    """Compile a function of the package itself, lazily, with a cache on disk."""
-    dispatcher = numba.njit(error_model="numpy", nogil=True)(function)
-    use_cache(dispatcher, package_stamp)
-    return dispatcher
-
-
 _INTERNAL = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
-def internal_kernel(function: Callable[..., Any]) -> Any:
-    """Like `kernel`, for functions that are only ever called from compiled code.
+class Kernel:
+    """A function of the package, only ever called from compiled code.
 
-    Arrays of active numbers have no NumPy dtype, so no Python wrapper can exist for them.
+    Compiled when first called, with a cache on disk.  It has no Python wrapper: arrays of active
+    numbers have no NumPy dtype.  Until it is used there is no Numba dispatcher either; making fifty
+    of them would be a fifth of the package's import time.
     """
-    dispatcher = numba.njit(error_model="numpy", nogil=True, **_INTERNAL)(function)
-    use_cache(dispatcher, package_stamp)
-    return dispatcher
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.py_func = function
+        self.__doc__ = function.__doc__
+
+    @functools.cached_property
+    def _dispatcher(self) -> Any:
+        dispatcher = numba.njit(error_model="numpy", nogil=True, **_INTERNAL)(self.py_func)
+        use_cache(dispatcher, package_stamp)
+        return dispatcher
+
+    @functools.cached_property
+    def _numba_type_(self) -> Any:
+        return types.Dispatcher(self._dispatcher)
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile a function of the package lazily; see `Kernel`."""
+    return Kernel(function)
 
 
 @functools.cache
@@ -114,7 +125,7 @@ def compiled(function: Callable[..., Any]) -> Any:
     A user's jet may hold closure values: only the package's own functions are cached on disk.
     """
     if (function.__module__ or "").startswith("dualtape."):
-        return internal_kernel(function)
+        return kernel(function)
     return numba.njit(error_model="numpy", nogil=True)(function)
 
 

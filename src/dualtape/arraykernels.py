@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numba.core import types
 
-from ._jit import internal_kernel, specialized
+from ._jit import kernel, specialized
 from .conversion import values
 from .seed import element_like, empty_numbers
 
 __all__: list[str] = []
 
 
-@internal_kernel
+@kernel
 def total(a: Any, axis: Any = None) -> Any:
     """np.sum."""
     return reduce_sum(a, axis)
@@ -92,7 +92,7 @@ def _check_axis(axis: Any, ndim: Any) -> Any:
     return check
 
 
-@internal_kernel
+@kernel
 def mean(a: Any, axis: Any = None) -> Any:
     """np.mean."""
     s = reduce_sum(a, axis)
@@ -111,7 +111,7 @@ def _count_along(a: Any, axis: Any) -> Any:
     return lambda a, axis: float(a.shape[check_axis(axis, a.ndim)])
 
 
-@internal_kernel
+@kernel
 def product(a: Any) -> Any:
     """np.prod: the running product rule is exact with any number of zeros."""
     p = element_like(a) + 1.0
@@ -120,31 +120,31 @@ def product(a: Any) -> Any:
     return p
 
 
-@internal_kernel
+@kernel
 def maximum(a: Any) -> Any:
     """np.max: NaN is passed on; at a tie the derivative is split evenly."""
     return extreme(a.flat, 1.0, element_like(a), True)
 
 
-@internal_kernel
+@kernel
 def minimum(a: Any) -> Any:
     """np.min: NaN is passed on; at a tie the derivative is split evenly."""
     return extreme(a.flat, -1.0, element_like(a), True)
 
 
-@internal_kernel
+@kernel
 def largest(items: Any) -> Any:
     """max(iterable): a NaN counts only where it comes first."""
     return extreme(items, 1.0, element_like(items), False)
 
 
-@internal_kernel
+@kernel
 def smallest(items: Any) -> Any:
     """min(iterable): a NaN counts only where it comes first."""
     return extreme(items, -1.0, element_like(items), False)
 
 
-@internal_kernel
+@kernel
 def extreme(items: Any, sign: Any, best: Any, nan_passes: Any) -> Any:
     """Return the largest of sign * items; best is replaced by the first item."""
     ties = 0
@@ -163,19 +163,19 @@ def extreme(items: Any, sign: Any, best: Any, nan_passes: Any) -> Any:
     return best
 
 
-@internal_kernel
+@kernel
 def argmax(a: Any) -> Any:
     """np.argmax of the primals."""
     return np.argmax(values(a))
 
 
-@internal_kernel
+@kernel
 def argmin(a: Any) -> Any:
     """np.argmin of the primals."""
     return np.argmin(values(a))
 
 
-@internal_kernel
+@kernel
 def any_true(a: Any) -> Any:
     """np.any of the primals."""
     for x in a.flat:
@@ -184,7 +184,7 @@ def any_true(a: Any) -> Any:
     return False
 
 
-@internal_kernel
+@kernel
 def all_true(a: Any) -> Any:
     """np.all of the primals."""
     for x in a.flat:
@@ -193,7 +193,7 @@ def all_true(a: Any) -> Any:
     return True
 
 
-@internal_kernel
+@kernel
 def variance(a: Any) -> Any:
     """np.var."""
     m = reduce_sum(a, None) / float(a.size)
@@ -203,13 +203,13 @@ def variance(a: Any) -> Any:
     return s / float(a.size)
 
 
-@internal_kernel
+@kernel
 def deviation(a: Any) -> Any:
     """np.std; its derivative at equal elements is NaN."""
     return np.sqrt(variance(a))
 
 
-@internal_kernel
+@kernel
 def norm(a: Any) -> Any:
     """np.linalg.norm, Euclidean; its derivative at zero is 0, the element of least norm."""
     h = element_like(a)
@@ -218,7 +218,7 @@ def norm(a: Any) -> Any:
     return h
 
 
-@internal_kernel
+@kernel
 def cumulative_sum(a: Any) -> Any:
     """np.cumsum of the flattened array."""
     out = empty_numbers((a.size,), element_like(a))
@@ -231,13 +231,13 @@ def cumulative_sum(a: Any) -> Any:
     return out
 
 
-@internal_kernel
+@kernel
 def fill(a: Any, x: Any) -> None:
     """ndarray.fill."""
     a[...] = x
 
 
-@internal_kernel
+@kernel
 def outer(a: Any, b: Any) -> Any:
     """np.outer."""
     out = empty_numbers((a.size, b.size), element_like(a) * element_like(b))
@@ -251,7 +251,7 @@ def outer(a: Any, b: Any) -> Any:
     return out
 
 
-@internal_kernel
+@kernel
 def dot(a: Any, b: Any) -> Any:
     """np.dot and @ of vectors and matrices."""
     return product_of(a, b)
@@ -313,7 +313,7 @@ _PRODUCTS = {
 }
 
 
-@internal_kernel
+@kernel
 def floor_and_remainder(x: Any, y: Any) -> Any:
     """Divmod."""
     return x // y, x % y

@@ -113,8 +113,7 @@ def _register_elementwise(target: Any, function: Callable[..., Any], result: Any
         keeps = target in WITH_INTEGERS
         return scalar_code(context, builder, function, arg_types, dtype, keeps)
 
-    body = {"result": staticmethod(result)}
-    type_global(target, type("Elementwise", (ElementwiseTemplate,), body))
+    type_global(target, ElementwiseTemplate, result=staticmethod(result))
     lowering = _loop(code, inplace=target in INPLACE)
     lower_builtin((target, "numbers"), types.VarArg(types.Any))(lowering)
 
@@ -138,9 +137,7 @@ def _where_result(typing_context: Any, elements: Any) -> Any:
     return promote([types.unliteral(e) for e in elements[1:]])
 
 
-type_global(
-    np.where, type("Where", (ElementwiseTemplate,), {"result": staticmethod(_where_result)})
-)
+type_global(np.where, ElementwiseTemplate, result=staticmethod(_where_result))
 lower_builtin((np.where, "numbers"), types.VarArg(types.Any))(_loop(_where_code, inplace=False))
 
 
@@ -173,7 +170,7 @@ def _call_kernel(kernel: Any) -> Callable[..., Any]:
 
 
 def _route(target: Any, kernel: Any) -> None:
-    type_global(target, type("Routed", (_Routed,), {"kernel": kernel}))
+    type_global(target, _Routed, kernel=kernel)
     lower_builtin((target, "kernel"), types.VarArg(types.Any))(_call_kernel(kernel))
 
 

@@ -118,6 +118,11 @@ def _set_field(context: Any, builder: Any, sig: Any, args: Any, attr: str) -> No
     setattr(struct, jitclass_base._mangle_attr(attr), args[1])
 
 
+@_registry.lower_setattr_generic(ByValueInstance)
+def _refuse_to_set(context: Any, builder: Any, sig: Any, args: Any, attr: str) -> None:
+    raise AttributeError(f"{sig.args[0]} numbers are immutable")
+
+
 @_registry.lower(ByValueClass, types.VarArg(types.Any))
 def _construct(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     instance = sig.return_type

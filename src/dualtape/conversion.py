@@ -8,7 +8,7 @@ import numpy as np
 from numba.core import types
 from numba.extending import intrinsic
 
-from ._jit import internal_kernel, specialized
+from ._jit import kernel, specialized
 from .errors import IntegerConversionError
 from .number import INTEGER_CONVERSION
 from .numbertype import highest_number, holds_numbers
@@ -18,7 +18,7 @@ from .seed import element_like, empty_numbers
 __all__ = ["array_from"]
 
 
-@internal_kernel
+@kernel
 def array_of(items: Any) -> Any:
     """np.array of lists or tuples of numbers, nested twice at the most; a copy of an array."""
     return copied(items)
@@ -85,7 +85,7 @@ def uniform(typingctx: Any, items: Any) -> Any:
     return target(items), codegen
 
 
-@internal_kernel
+@kernel
 def as_type(a: Any, dtype: Any) -> Any:
     """ndarray.astype of active numbers: a copy; the root float type does not change."""
     return converted(a, dtype)
@@ -104,7 +104,7 @@ def _converted(a: Any, dtype: Any) -> Any:
     return lambda a, dtype: a.copy()
 
 
-@internal_kernel
+@kernel
 def values(a: Any) -> Any:
     """Return the primals of an array, whatever its level."""
     return primals(a)

@@ -85,22 +85,21 @@ def register(target: Any, function: Any, result: Callable[..., Any] | None = Non
         (typing context, argument types) -> result type; the promoted number type if not given.
     """
     ELEMENTWISE[target] = (function, result or _promoted)
-    type_global(target, _template(target, result or _promoted))
+    type_global(
+        target,
+        NumberTemplate,
+        result=staticmethod(result or _promoted),
+        prefer_literal=target in WITH_INTEGERS,
+    )
     lower_builtin((target, "number"), types.VarArg(types.Any))(
         _lowering(function, keeps_integers=target in WITH_INTEGERS)
     )
 
 
-def type_global(target: Any, template: type) -> None:
+def type_global(target: Any, template: type, **body: Any) -> None:
     """Let Numba type calls of `target` by a template (in addition to those it has)."""
-    keyed = type(template.__name__, (template,), {"key": target})
+    keyed = type(template.__name__, (template,), {"key": target, **body})
     infer_global(target, types.Function(keyed))
-
-
-def _template(target: Any, result: Callable[..., Any]) -> Any:
-    literal = target in WITH_INTEGERS
-    body = {"result": staticmethod(result), "prefer_literal": literal}
-    return type(f"Number_{getattr(target, '__name__', target)}", (NumberTemplate,), body)
 
 
 def _lowering(function: Callable[..., Any], *, keeps_integers: bool) -> Callable[..., Any]:

@@ -358,7 +358,7 @@ UFUNCS: dict[Any, Any] = {
     np.subtract: operator.sub,
     np.multiply: operator.mul,
     np.divide: quotient,
-    np.divmod: divmod,
+    np.divmod: lambda x, y: (rules.floor_divide(x, y), rules.remainder(x, y)),
     np.negative: operator.neg,
     np.positive: operator.pos,
     np.less: operator.lt,

@@ -155,7 +155,10 @@ class _GetLane(AbstractTemplate):
 def _get_lane(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     partials = sig.args[0]
     value, index = args
-    out_of_range = builder.icmp_unsigned(">=", index, ir.Constant(index.type, partials.n))
+    n = ir.Constant(index.type, partials.n)
+    from_the_end = builder.icmp_signed("<", index, ir.Constant(index.type, 0))
+    index = builder.select(from_the_end, builder.add(index, n), index)
+    out_of_range = builder.icmp_unsigned(">=", index, n)
     with builder.if_then(out_of_range, likely=False):
         context.call_conv.return_user_exc(builder, IndexError, ("partials index out of range",))
     if partials.is_vector:

@@ -10,26 +10,26 @@ from typing import Any
 
 from numba.core import types
 
-from ._jit import internal_kernel, specialized
+from ._jit import kernel, specialized
 from .seed import as_number, base_of, empty_numbers, flat_view, flattened, lane, zeros
 
 __all__: list[str] = []
 
 
-@internal_kernel
+@kernel
 def read_lanes(lanes: Any, out: Any, first: Any) -> None:
     """Copy the derivatives of a number to out[first : first + lanes.size], where that exists."""
     for j in range(min(lanes.size, out.size - first)):
         out[first + j] = lanes[j]
 
 
-@internal_kernel
+@kernel
 def read_row(lanes: Any, out: Any, first: Any) -> None:
     """Copy the derivatives of one number to columns of out (1, n)."""
     read_lanes(lanes, out[0], first)
 
 
-@internal_kernel
+@kernel
 def read_rows(y: Any, out: Any, first: Any, width: Any) -> None:
     """Copy the partials of an array of numbers to columns of out (m, n)."""
     columns = min(width, out.shape[1] - first)
@@ -39,7 +39,7 @@ def read_rows(y: Any, out: Any, first: Any, width: Any) -> None:
             out[i, first + j] = lane(source[i], 1, j)
 
 
-@internal_kernel
+@kernel
 def read_block(lanes: Any, out: Any, row: Any, column: Any, m: Any) -> None:
     """Copy e12 (n x m) to the block of a symmetric matrix at (row, column) and its mirror.
 
@@ -51,7 +51,7 @@ def read_block(lanes: Any, out: Any, row: Any, column: Any, m: Any) -> None:
             out[column + j, row + i] = lanes[i * m + j]
 
 
-@internal_kernel
+@kernel
 def values_of(y: Any, like: Any) -> Any:
     """Return the values of an array of numbers, one level down (`like` is of that level)."""
     out = empty_numbers(y.shape, like)
@@ -61,7 +61,7 @@ def values_of(y: Any, like: Any) -> Any:
     return out
 
 
-@internal_kernel
+@kernel
 def tangents_of(y: Any, like: Any) -> Any:
     """Return the tangents of an array of one-partial numbers."""
     out = empty_numbers(y.shape, like)
@@ -71,7 +71,7 @@ def tangents_of(y: Any, like: Any) -> Any:
     return out
 
 
-@internal_kernel
+@kernel
 def seconds_of(y: Any, like: Any) -> Any:
     """Return e12 of an array of textbook hyper-duals."""
     out = empty_numbers(y.shape, like)
@@ -81,25 +81,25 @@ def seconds_of(y: Any, like: Any) -> Any:
     return out
 
 
-@internal_kernel
+@kernel
 def take(flat: Any, first: Any, x: Any) -> Any:
     """Return flat[first : first + x.size] in the shape of `x`, as an array of its own."""
     return flat[first : first + x.size].copy().reshape(x.shape)
 
 
-@internal_kernel
+@kernel
 def shaped(flat: Any, x: Any) -> Any:
     """Return a flat array in the shape of `x`."""
     return flat.reshape(x.shape)
 
 
-@internal_kernel
+@kernel
 def item(flat: Any, index: Any) -> Any:
     """Return one element."""
     return flat[index]
 
 
-@internal_kernel
+@kernel
 def new_rows(y: Any, n: Any, like: Any) -> Any:
     """Return a zeroed matrix with a row for every element of `y` and n columns."""
     return zeros((count(y), n), like)
@@ -117,19 +117,19 @@ def _count(y: Any) -> Any:
     return lambda y: 1
 
 
-@internal_kernel
+@kernel
 def columns(rows: Any, first: Any, size: Any, shape: Any) -> Any:
     """Return columns first : first + size of a matrix, in another shape."""
     return rows[:, first : first + size].copy().reshape(shape)
 
 
-@internal_kernel
+@kernel
 def corner(rows: Any, first: Any) -> Any:
     """Return one element of the first row."""
     return rows[0, first]
 
 
-@internal_kernel
+@kernel
 def array_of_list(items: Any, like: Any) -> Any:
     """Return a list of numbers as an array."""
     out = empty_numbers((len(items),), like)
@@ -138,7 +138,7 @@ def array_of_list(items: Any, like: Any) -> Any:
     return out
 
 
-@internal_kernel
+@kernel
 def array_of_tuple(items: Any, like: Any) -> Any:
     """Return a tuple of numbers of one type as an array."""
     out = empty_numbers((len(items),), like)
@@ -147,31 +147,31 @@ def array_of_tuple(items: Any, like: Any) -> Any:
     return out
 
 
-@internal_kernel
+@kernel
 def zeros_like(y: Any, like: Any) -> Any:
     """Return zeros in the shape of `y`."""
     return zeros(y.shape, like)
 
 
-@internal_kernel
+@kernel
 def tangent_of(y: Any) -> Any:
     """Return the tangent of a one-partial number."""
     return lane(y, 1, 0)
 
 
-@internal_kernel
+@kernel
 def second_of(y: Any) -> Any:
     """Return e12 of a textbook hyper-dual."""
     return lane(y, 3, 0)
 
 
-@internal_kernel
+@kernel
 def entry(matrix: Any, row: Any, column: Any) -> Any:
     """Return one entry."""
     return matrix[row, column]
 
 
-@internal_kernel
+@kernel
 def submatrix(matrix: Any, row: Any, column: Any, rows: Any, columns: Any, shape: Any) -> Any:
     """Return a block of a matrix, in another shape."""
     return matrix[row : row + rows, column : column + columns].copy().reshape(shape)

@@ -18,7 +18,7 @@ from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic
 from numba.np import arrayobj
 
-from ._jit import internal_kernel, specialized
+from ._jit import kernel, specialized
 from .emit import Emitted, unwrap, wrap, zero_partials
 from .numbertype import PLAIN, root
 from .partials import PartialsType, splat
@@ -224,7 +224,7 @@ def base_of(typingctx: Any, number: Any) -> Any:
     return number.base(number), codegen
 
 
-@internal_kernel
+@kernel
 def to_numbers(a: Any, like: Any) -> Any:
     """Return a copy of an array as numbers with zero derivatives."""
     out = empty_numbers(a.shape, like)
@@ -234,19 +234,19 @@ def to_numbers(a: Any, like: Any) -> Any:
     return out
 
 
-@internal_kernel
+@kernel
 def list_to_numbers(a: Any, like: Any) -> Any:
     """Return a list as a list of numbers with zero derivatives."""
     return [as_number(x, like) for x in a]
 
 
-@internal_kernel
+@kernel
 def numbers_like(x: Any, like: Any) -> Any:
     """Return an uninitialised array of numbers in the shape of `x`."""
     return empty_numbers(x.shape, like)
 
 
-@internal_kernel
+@kernel
 def seed_array(out: Any, x: Any, first: Any, like: Any) -> None:
     """Copy `x` to numbers; element i is the unit of lane i + first, where that is a lane."""
     flat, source = flat_view(out), flattened(x)
@@ -254,7 +254,7 @@ def seed_array(out: Any, x: Any, first: Any, like: Any) -> None:
         flat[i] = seeded(source[i], (first + i,), like)
 
 
-@internal_kernel
+@kernel
 def seed_array_twice(out: Any, x: Any, first: Any, second: Any, like: Any) -> None:
     """Copy `x` to hyper-duals; e1 is seeded from `first`, e2 from `second`."""
     flat, source = flat_view(out), flattened(x)
@@ -262,7 +262,7 @@ def seed_array_twice(out: Any, x: Any, first: Any, second: Any, like: Any) -> No
         flat[i] = seeded(source[i], (first + i, second + i), like)
 
 
-@internal_kernel
+@kernel
 def seed_tangents(out: Any, x: Any, tangent: Any, like: Any) -> None:
     """Copy `x` to one-partial numbers with these tangents."""
     if x.shape != tangent.shape:
@@ -272,7 +272,7 @@ def seed_tangents(out: Any, x: Any, tangent: Any, like: Any) -> None:
         flat[i] = with_tangent(source[i], directions[i], like)
 
 
-@internal_kernel
+@kernel
 def seed_direction(out: Any, x: Any, first: Any, direction: Any, like: Any) -> None:
     """Copy `x` to hyper-duals; e1 is seeded from `first`, e2 is the given direction."""
     if x.shape != direction.shape:
@@ -282,7 +282,7 @@ def seed_direction(out: Any, x: Any, first: Any, direction: Any, like: Any) -> N
         flat[i] = with_direction(source[i], first + i, directions[i], like)
 
 
-@internal_kernel
+@kernel
 def zeros(shape: Any, like: Any) -> Any:
     """Return an array of zeros of the type of `like`."""
     out = empty_numbers(shape, like)
@@ -292,13 +292,13 @@ def zeros(shape: Any, like: Any) -> Any:
     return out
 
 
-@internal_kernel
+@kernel
 def seed_tangent(x: Any, tangent: Any, like: Any) -> Any:
     """Return a one-partial number."""
     return with_tangent(x, tangent, like)
 
 
-@internal_kernel
+@kernel
 def seed_one_direction(x: Any, first: Any, direction: Any, like: Any) -> Any:
     """Return a hyper-dual with unit e1 at lane `first` and this e2."""
     return with_direction(x, first, direction, like)
