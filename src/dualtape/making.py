@@ -1,0 +1,139 @@
+"""Making transforms: checks of what users pass, the memory of what was made, caches on disk."""
+
+from __future__ import annotations
+
+import functools
+from types import BuiltinFunctionType, FunctionType
+from typing import Any
+
+import numpy as np
+from numba.core import types
+from numba.core.caching import NullCache
+from numba.core.dispatcher import Dispatcher
+from numba.core.errors import ForceLiteralArg
+from numba.extending import overload
+
+from ._jit import package_stamp, use_cache
+from ._rule import Rule
+from .activate import twin
+from .driver import Options, Transform
+from .errors import ArgumentError
+from .fingerprint import fingerprint
+from .memory import remembered
+from .run import CHUNKS
+
+__all__ = [
+    "cached",
+    "checked_chunk",
+    "checked_function",
+    "in_compiled_code",
+    "make_transform",
+    "name_of",
+    "py_func_of",
+]
+
+
+def make_transform(
+    kind: str, f: Any, argnums: Any, mode: str, chunk_size: int | None, make_driver: Any
+) -> Transform:
+    """Return the transform of a function for these options, made once."""
+    function = checked_function(f, kind)
+    single = not isinstance(argnums, tuple)
+    positions = _checked_argnums(kind, argnums)
+    if mode not in ("auto", "forward"):
+        raise ArgumentError(f"{kind}: mode is {mode!r}; expected 'auto' or 'forward'")
+
+    def make() -> Transform:
+        options = Options(checked_chunk(chunk_size))
+        driver = make_driver(twin(function), positions, options, single=single)
+        transform = Transform(
+            py_func_of(function), driver, options, positions, f"{kind}({name_of(function)})"
+        )
+        return cached(transform, function, (kind, positions, single, chunk_size))
+
+    return remembered(function, (kind, positions, single, chunk_size), make)
+
+
+def cached(transform: Transform, function: Any, key: Any) -> Transform:
+    """Let derivatives of an ``@njit(cache=True)`` function be cached beside it."""
+    if not isinstance(getattr(function, "_cache", NullCache()), NullCache):
+        use_cache(transform, lambda: _stamp(function, key), place=function.py_func)
+    return transform
+
+
+def _stamp(function: Any, key: Any) -> str:
+    return repr((key, package_stamp(), fingerprint(function)))
+
+
+def _checked_argnums(kind: str, argnums: Any) -> tuple[int, ...]:
+    positions = argnums if isinstance(argnums, tuple) else (argnums,)
+    whole = all(isinstance(i, int | np.integer) and not isinstance(i, bool) for i in positions)
+    if not positions or not whole or len(set(positions)) != len(positions):
+        raise ArgumentError(
+            f"{kind}: argnums is {argnums!r}; expected an argument number, or a tuple of "
+            "different ones"
+        )
+    return tuple(int(i) for i in positions)
+
+
+def checked_chunk(chunk_size: int | None) -> int | None:
+    """Return the chunk size, or raise."""
+    if chunk_size is not None and chunk_size not in CHUNKS:
+        raise ArgumentError(f"chunk_size is {chunk_size!r}; expected one of {CHUNKS}")
+    return chunk_size
+
+
+def checked_function(f: Any, kind: str) -> Any:
+    """Return f as something Numba can compile, or raise."""
+    if isinstance(f, Dispatcher | FunctionType):
+        return f
+    if isinstance(f, np.ufunc | BuiltinFunctionType | Rule | type(functools.reduce)):
+        return _wrapped_builtin(f)
+    hint = ""
+    if isinstance(f, functools.partial) or callable(f):
+        hint = " Write a plain function (def or lambda) that calls it."
+    raise ArgumentError(
+        f"{kind}: expected a Python function or an njit function, got {f!r} of type "
+        f"{type(f).__name__}.{hint}"
+    )
+
+
+@functools.cache
+def _wrapped_builtin(f: Any) -> Any:
+    count = f.nin if isinstance(f, np.ufunc) else getattr(f, "arity", 1)
+
+    def of_one(x: Any) -> Any:
+        return f(x)
+
+    def of_two(x: Any, y: Any) -> Any:
+        return f(x, y)
+
+    wrapper = of_one if count == 1 else of_two
+    wrapper.__name__ = getattr(f, "__name__", None) or f.name
+    return wrapper
+
+
+def py_func_of(function: Any) -> Any:
+    """Return the Python function of an njit function."""
+    return getattr(function, "py_func", function)
+
+
+def name_of(function: Any) -> str:
+    """Return a function's name, for messages."""
+    return str(getattr(function, "__name__", function))
+
+
+def in_compiled_code(transform: Any) -> None:
+    """Let ``transform(f)`` be called in compiled code, on a compiled function."""
+
+    @overload(transform)
+    def choose(f, option=None):  # type: ignore[no-untyped-def]
+        if not isinstance(f, types.Dispatcher):
+            return None
+        if option is None or isinstance(option, types.Omitted):
+            made = transform(f.dispatcher)
+        elif isinstance(option, types.Literal):
+            made = transform(f.dispatcher, option.literal_value)
+        else:
+            raise ForceLiteralArg({1})
+        return lambda f, option=None: made
