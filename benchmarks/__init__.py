@@ -1,0 +1,1 @@
+"""Speed, measured: see `bench_forward` and `report`."""

@@ -1,0 +1,121 @@
+"""Formalities: imports point downward, files stay small, what is public is documented."""
+
+import ast
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+
+import dualtape
+
+SOURCE = Path(dualtape.__file__).parent
+ROOT = Path(__file__).parent.parent
+FLOORS = [
+    ["errors", "_jit", "_rule", "rules", "special", "memory"],
+    ["byvalue", "partials", "emit", "numbertype", "jets"],
+    ["number", "dual", "hyperdual"],
+    ["elementary", "constructors", "seed", "read", "conversion", "arraykernels", "arrays"],
+    [
+        "aliasing", "activate", "fingerprint", "plan", "run", "forward", "second", "retell",
+        "driver", "rulemaking", "making",
+    ],
+    ["transforms", "testing"],
+]  # fmt: skip
+MODULES = sorted(module.name for module in pkgutil.iter_modules([str(SOURCE)]))
+LARGEST_FILE = 450
+PUBLIC = [name for name in dir(dualtape) if not name.startswith("_")]
+PUBLIC = [name for name in PUBLIC if not inspect.ismodule(getattr(dualtape, name))]
+
+
+def imports_of(name):
+    """Return the package's own modules that a module imports."""
+    tree = ast.parse((SOURCE / f"{name}.py").read_text())
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            if node.module:
+                found.add(node.module)
+            else:
+                found.update(alias.name for alias in node.names)
+    return found
+
+
+def floor_of(name):
+    return next(i for i, names in enumerate(FLOORS) if name in names)
+
+
+def test_every_module_has_a_floor():
+    assert sorted(name for names in FLOORS for name in names) == MODULES
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_point_downward(name):
+    for other in imports_of(name):
+        assert floor_of(other) <= floor_of(name), f"{name} imports {other} from a higher floor"
+
+
+def test_no_import_cycles():
+    graph = {name: imports_of(name) for name in MODULES}
+    done = set()
+
+    def visit(name, path):
+        assert name not in path, " -> ".join([*path, name])
+        if name not in done:
+            for other in graph[name]:
+                visit(other, [*path, name])
+            done.add(name)
+
+    for name in MODULES:
+        visit(name, [])
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_file_size_and_docstring(name):
+    text = (SOURCE / f"{name}.py").read_text()
+    assert len(text.splitlines()) <= LARGEST_FILE
+    assert ast.get_docstring(ast.parse(text)), f"{name} has no module docstring"
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_objects_are_documented(name):
+    doc = inspect.getdoc(getattr(dualtape, name))
+    assert doc, f"{name} has no docstring"
+    assert doc.splitlines()[0].endswith((".", ":"))
+
+
+@pytest.mark.parametrize("name", [n for n in PUBLIC if inspect.isfunction(getattr(dualtape, n))])
+def test_public_functions_say_what_they_take_and_show_an_example(name):
+    function = getattr(dualtape, name)
+    doc = inspect.getdoc(function)
+    assert ">>>" in doc
+    assert "Parameters\n---" in doc or re.search(r"Parameters, errors and cost are those of", doc)
+    parameters = inspect.signature(function).parameters.values()
+    assert all(p.annotation is not p.empty for p in parameters)
+
+
+@pytest.mark.parametrize("name", [n for n in MODULES if ">>>" in (SOURCE / f"{n}.py").read_text()])
+def test_examples_in_docstrings(name):
+    results = doctest.testmod(importlib.import_module(f"dualtape.{name}"))
+    assert results.attempted > 0
+    assert results.failed == 0
+
+
+def test_floors_in_the_contributing_guide():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    for i, names in enumerate(FLOORS):
+        [line] = re.findall(rf"^    {i}  (.*)$", text, re.MULTILINE)
+        assert line.split() == names
+
+
+def test_runtime_dependencies_are_three():
+    text = (ROOT / "pyproject.toml").read_text()
+    [listed] = re.findall(r"^dependencies = \[(.*)\]$", text, re.MULTILINE)
+    assert re.findall(r'"([a-z]+)', listed) == ["numba", "numpy", "scipy"]
+
+
+def test_formulas_never_use_fastmath():
+    assert not [p.name for p in SOURCE.glob("*.py") if "fastmath=True" in p.read_text()]
