@@ -97,7 +97,10 @@ def test_public_functions_say_what_they_take_and_show_an_example(name):
     assert all(p.annotation is not p.empty for p in parameters)
 
 
-@pytest.mark.parametrize("name", [n for n in MODULES if ">>>" in (SOURCE / f"{n}.py").read_text()])
+@pytest.mark.parametrize(
+    "name",
+    [n for n in MODULES if re.search(r"^ +>>> ", (SOURCE / f"{n}.py").read_text(), re.MULTILINE)],
+)
 def test_examples_in_docstrings(name):
     results = doctest.testmod(importlib.import_module(f"dualtape.{name}"))
     assert results.attempted > 0

@@ -13,7 +13,6 @@ no compiled version matches; what it returns is called with the original argumen
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from inspect import Parameter
 from typing import Any
 
@@ -32,15 +31,7 @@ from .number import Number
 from .numbertype import highest_number
 from .retell import located, retold
 
-__all__ = ["Options", "Transform"]
-
-
-@dataclass
-class Options:
-    """What a driver may use to choose its number type."""
-
-    chunk_size: int | None = None
-    inputs: int | None = None  # how many, as seen in the call that is being compiled for
+__all__ = ["Transform"]
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
@@ -114,10 +105,8 @@ class Transform(CPUDispatcher):
         Whose parameters the new function has.
     driver : intrinsic
         What it computes, given its arguments as one tuple.
-    options : Options
-        Shared with the driver.
     inputs : tuple of int
-        Which arguments are converted to floating point (and counted).
+        Which arguments are converted to floating point.
     name : str
         For messages, ``grad(f)``.
     """
@@ -129,7 +118,6 @@ class Transform(CPUDispatcher):
         self,
         signature: Any,
         driver: Any,
-        options: Options,
         inputs: tuple[int, ...],
         name: str,
     ) -> None:
@@ -137,7 +125,6 @@ class Transform(CPUDispatcher):
         super().__init__(
             signature, targetoptions={"nopython": True, "nogil": True}, pipeline_class=compiler
         )
-        self.options = options
         self.inputs = inputs
         self.__name__ = name
         self.__qualname__ = name
@@ -150,15 +137,12 @@ class Transform(CPUDispatcher):
         if converted is not None:
             plain = tuple(arg.value if isinstance(arg, OmittedArg) else arg for arg in converted)
             return lambda *_, **__: self(*plain)
-        self.options.inputs = sum(_count(args[i]) for i in self._positions(len(args)))
         try:
             return super()._compile_for_args(*args, **kws)
         except DualtapeError as error:
             raise located(error, self.__name__) from error.__cause__
         except numba_errors.NumbaError as error:
             raise retold(error, self.__name__, self.py_func) from error
-        finally:
-            self.options.inputs = None
 
     def _positions(self, count: int) -> tuple[int, ...]:
         return tuple(i % count for i in self.inputs if -count <= i < count)
@@ -200,14 +184,4 @@ def _as_float(arg: Any, i: int, name: str) -> Any:
     raise ArgumentError(
         f"{name}: argument {i} is {what}; derivatives need a real number, a real array, or a tuple "
         "of these. Name the arguments to differentiate with argnums; the others pass unchanged."
-    )
-
-
-def _count(arg: Any) -> int:
-    if isinstance(arg, tuple):
-        return sum(_count(item) for item in arg)
-    return (
-        int(np.size(arg.value if isinstance(arg, OmittedArg) else arg))
-        if not isinstance(arg, Number)
-        else 1
     )

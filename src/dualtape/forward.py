@@ -26,7 +26,7 @@ __all__ = ["derivative_driver", "gradient_driver", "jacobian_driver", "jvp_drive
 
 
 def gradient_driver(
-    twin: Any, argnums: tuple[int, ...], options: Any, *, single: bool, with_value: bool
+    twin: Any, argnums: tuple[int, ...], chunk_size: int | None, *, single: bool, with_value: bool
 ) -> Any:
     """Return the intrinsic that computes (value and) gradient from the packed arguments."""
     name = "value_and_grad" if with_value else "grad"
@@ -34,7 +34,7 @@ def gradient_driver(
     @intrinsic
     def gradient(typingctx: Any, packed: Any) -> Any:
         plan = Plan(typingctx, twin, packed, argnums, name)
-        chunk = pick_chunk(plan.size() or options.inputs, options.chunk_size)
+        chunk = pick_chunk(plan.size(), chunk_size)
         result = plan.run_twin(VectorDual, chunk)
         plan.require_scalar()
         gradient_type = plan.gradient_type(single=single)
@@ -70,7 +70,7 @@ def _seeded(run: Run, found: list[Any], buffers: list[Any], start: Any) -> list[
 
 
 def jacobian_driver(
-    twin: Any, argnums: tuple[int, ...], options: Any, *, single: bool, with_value: bool
+    twin: Any, argnums: tuple[int, ...], chunk_size: int | None, *, single: bool, with_value: bool
 ) -> Any:
     """Return the intrinsic that computes (value and) Jacobian from the packed arguments."""
     name = "value_and_jacobian" if with_value else "jacobian"
@@ -78,7 +78,7 @@ def jacobian_driver(
     @intrinsic
     def jacobian(typingctx: Any, packed: Any) -> Any:
         plan = Plan(typingctx, twin, packed, argnums, name)
-        chunk = pick_chunk(plan.size() or options.inputs, options.chunk_size)
+        chunk = pick_chunk(plan.size(), chunk_size)
         result = plan.run_twin(VectorDual, chunk)
         y_type = vector_type(plan, result)
         value_type = base_type(y_type, plan.number)
@@ -179,7 +179,7 @@ def _blocks(run: Run, found: Any, rows: Any, value: Any) -> list[tuple[Any, Any]
     return pieces
 
 
-def derivative_driver(twin: Any, options: Any) -> Any:
+def derivative_driver(twin: Any) -> Any:
     """Return the intrinsic of the derivative of a function of one scalar."""
 
     @intrinsic
@@ -237,7 +237,7 @@ def tangent(run: Run, result: Any, y: Any) -> Any:
     return run.rebuild(result, iter(made))[1]
 
 
-def jvp_driver(twin: Any, options: Any) -> Any:
+def jvp_driver(twin: Any) -> Any:
     """Return the intrinsic of (primals, tangents) -> (value, tangent)."""
 
     @intrinsic

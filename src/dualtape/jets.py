@@ -54,8 +54,7 @@ def repeated_product(x: Any, n: int) -> Any:
 def jet_of(rule: Rule, values: list[Any]) -> tuple[Any, ...]:
     """Evaluate a jet: by its compiled form in generated code, in plain Python at the prompt."""
     if any(is_emitted(value) for value in values):
-        values = [v.cast(types.float64) if _is_integer(v) else v for v in values]
-        return call_tuple(compiled(rule.jet), *values)
+        return call_tuple(compiled(rule.jet), *_in_one_precision(values))
     # NumPy's floats never raise; a jet that runs inside another one hands them back.
     nested = any(isinstance(primal(value), np.float64) for value in values)
     with np.errstate(all="ignore"):
@@ -73,8 +72,12 @@ def _converted(value: Any, to: Any) -> Any:
     return to(value)
 
 
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, Emitted) and not isinstance(value.type, types.Float)
+def _in_one_precision(values: list[Any]) -> list[Any]:
+    """Cast passive values to the precision of all: log(y) of a float32 y would lose digits."""
+    plain = [primal(value) for value in values]
+    single = all(isinstance(p, Emitted) and p.type == types.float32 for p in plain)
+    wanted = types.float32 if single else types.float64
+    return [value.cast(wanted) if isinstance(value, Emitted) else value for value in values]
 
 
 def is_emitted(value: Any) -> bool:

@@ -16,7 +16,7 @@ from numba.extending import overload
 from ._jit import package_stamp, use_cache
 from ._rule import Rule
 from .activate import twin
-from .driver import Options, Transform
+from .driver import Transform
 from .errors import ArgumentError
 from .fingerprint import fingerprint
 from .memory import remembered
@@ -34,7 +34,7 @@ __all__ = [
 
 
 def make_transform(
-    kind: str, f: Any, argnums: Any, mode: str, chunk_size: int | None, make_driver: Any
+    kind: str, f: Any, argnums: Any, mode: str, options: dict[str, Any], make_driver: Any
 ) -> Transform:
     """Return the transform of a function for these options, made once."""
     function = checked_function(f, kind)
@@ -42,16 +42,14 @@ def make_transform(
     positions = _checked_argnums(kind, argnums)
     if mode not in ("auto", "forward"):
         raise ArgumentError(f"{kind}: mode is {mode!r}; expected 'auto' or 'forward'")
+    key = (kind, positions, single, *options.values())
 
     def make() -> Transform:
-        options = Options(checked_chunk(chunk_size))
-        driver = make_driver(twin(function), positions, options, single=single)
-        transform = Transform(
-            py_func_of(function), driver, options, positions, f"{kind}({name_of(function)})"
-        )
-        return cached(transform, function, (kind, positions, single, chunk_size))
+        driver = make_driver(twin(function), positions, single=single, **options)
+        name = f"{kind}({name_of(function)})"
+        return cached(Transform(py_func_of(function), driver, positions, name), function, key)
 
-    return remembered(function, (kind, positions, single, chunk_size), make)
+    return remembered(function, key, make)
 
 
 def cached(transform: Transform, function: Any, key: Any) -> Transform:

@@ -18,7 +18,7 @@ from .plan import Plan, structured, tuple_like
 __all__ = ["CHUNKS", "Run", "pick_chunk", "seed_leaf", "sweep"]
 
 CHUNKS = (1, 2, 4, 8, 16)
-DEFAULT_CHUNK = 8  # two AVX2 registers or one of AVX-512; see benchmarks/bench_chunk.py
+DEFAULT_CHUNK = 8  # two AVX2 registers or one of AVX-512; benchmarks/bench_forward.py compares
 
 
 class Run:
@@ -194,7 +194,11 @@ class Run:
 
 
 def pick_chunk(n: int | None, wanted: int | None) -> int:
-    """Return the number of partials per sweep for n inputs (None: not known)."""
+    """Return the number of partials per sweep for n inputs (None: arrays, any number).
+
+    It does not depend on the size of the first array seen: for n = 1 to 4, 8 partials cost little
+    more than fewer do, while too few would double and double again the sweeps of a later call.
+    """
     if wanted is not None:
         return wanted
     if n is None or n >= DEFAULT_CHUNK:

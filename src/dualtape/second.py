@@ -19,24 +19,21 @@ from .errors import ArgumentError
 from .forward import tangent_type
 from .hyperdual import HyperDual
 from .plan import Plan, base_type, block_type, is_active, map_leaves
-from .run import CHUNKS, Run, pick_chunk, sweep
+from .run import Run, pick_chunk, sweep
 
 __all__ = ["hessian_driver", "hvp_driver", "second_derivative_driver"]
 
 BLOCK = 4  # 4 x 4: e12 is 16 lanes, two to four registers
 
 
-def hessian_driver(
-    twin: Any, argnums: tuple[int, ...], options: Any, *, single: bool, with_value: bool
-) -> Any:
+def hessian_driver(twin: Any, argnums: tuple[int, ...], *, single: bool, with_value: bool) -> Any:
     """Return the intrinsic of the Hessian (or value, gradient and Hessian)."""
     name = "value_grad_hessian" if with_value else "hessian"
 
     @intrinsic
     def hessian(typingctx: Any, packed: Any) -> Any:
         plan = Plan(typingctx, twin, packed, argnums, name)
-        n = plan.size() or options.inputs
-        width = BLOCK if n is None else min(BLOCK, next(c for c in CHUNKS if c >= min(n, 16)))
+        width = min(BLOCK, pick_chunk(plan.size(), None))
         result = plan.run_twin(HyperDual, width, width)
         plan.require_scalar()
         hessian_type = _nested_type(plan, single=single)
@@ -158,7 +155,7 @@ def _block(run: Run, matrix: Any, a: Any, b: Any) -> tuple[Any, Any]:
     return block, run.kernel(read.submatrix, matrix, *corner, *extents, shape)
 
 
-def hvp_driver(twin: Any, options: Any) -> Any:
+def hvp_driver(twin: Any, chunk_size: int | None) -> Any:
     """Return the intrinsic of (x, v, *args) -> H v."""
 
     @intrinsic
@@ -168,7 +165,7 @@ def hvp_driver(twin: Any, options: Any) -> Any:
         x_type, direction_type, *rest = packed
         arguments = types.BaseTuple.from_types([x_type, *rest])
         plan = Plan(typingctx, twin, arguments, (0,), "hvp")
-        chunk = pick_chunk(plan.size() or options.inputs, options.chunk_size)
+        chunk = pick_chunk(plan.size(), chunk_size)
         result = plan.run_twin(HyperDual, chunk, 1)
         plan.require_scalar()
         returned = plan.gradient_type(single=True)
@@ -205,7 +202,7 @@ def _seed_direction(run: Run, leaf: Any, buffer: Any, direction: Any, start: Any
     return buffer[1]
 
 
-def second_derivative_driver(twin: Any, options: Any) -> Any:
+def second_derivative_driver(twin: Any) -> Any:
     """Return the intrinsic of the second derivative of a function of one scalar."""
 
     @intrinsic

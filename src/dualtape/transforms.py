@@ -16,7 +16,7 @@ from numba.extending import overload
 
 from . import forward, second
 from .activate import APPLIED_TRANSFORMS, STATIC_TRANSFORMS, twin
-from .driver import Options, Transform
+from .driver import Transform
 from .errors import ArgumentError
 from .making import (
     cached,
@@ -65,7 +65,7 @@ def grad(
     mode : {"auto", "forward"}
         How to differentiate; forward mode is the one there is.
     chunk_size : {1, 2, 4, 8, 16}, optional
-        Partials per sweep. 8 by default, fewer for fewer inputs.
+        Partials per sweep: 8 for arrays, as many as there are scalars (up to 8) for scalars.
 
     Returns
     -------
@@ -100,7 +100,8 @@ def grad(
     array([12.,  9.])
     """
     make = functools.partial(forward.gradient_driver, with_value=False)
-    return make_transform("grad", f, argnums, mode, chunk_size, make)
+    options = {"chunk_size": checked_chunk(chunk_size)}
+    return make_transform("grad", f, argnums, mode, options, make)
 
 
 def value_and_grad(
@@ -127,7 +128,8 @@ def value_and_grad(
     (25.0, array([6., 8.]))
     """
     make = functools.partial(forward.gradient_driver, with_value=True)
-    return make_transform("value_and_grad", f, argnums, mode, chunk_size, make)
+    options = {"chunk_size": checked_chunk(chunk_size)}
+    return make_transform("value_and_grad", f, argnums, mode, options, make)
 
 
 def jacobian(
@@ -173,7 +175,8 @@ def jacobian(
            [0., 1.]])
     """
     make = functools.partial(forward.jacobian_driver, with_value=False)
-    return make_transform("jacobian", f, argnums, mode, chunk_size, make)
+    options = {"chunk_size": checked_chunk(chunk_size)}
+    return make_transform("jacobian", f, argnums, mode, options, make)
 
 
 def value_and_jacobian(
@@ -200,7 +203,8 @@ def value_and_jacobian(
            [0., 2.]]))
     """
     make = functools.partial(forward.jacobian_driver, with_value=True)
-    return make_transform("value_and_jacobian", f, argnums, mode, chunk_size, make)
+    options = {"chunk_size": checked_chunk(chunk_size)}
+    return make_transform("value_and_jacobian", f, argnums, mode, options, make)
 
 
 def hessian(f: Function, argnums: int | tuple[int, ...] = 0, *, mode: str = "auto") -> Any:
@@ -237,7 +241,7 @@ def hessian(f: Function, argnums: int | tuple[int, ...] = 0, *, mode: str = "aut
            [6., 0.]])
     """
     make = functools.partial(second.hessian_driver, with_value=False)
-    return make_transform("hessian", f, argnums, mode, None, make)
+    return make_transform("hessian", f, argnums, mode, {}, make)
 
 
 def value_grad_hessian(
@@ -259,7 +263,7 @@ def value_grad_hessian(
     (8.0, 12.0, 12.0)
     """
     make = functools.partial(second.hessian_driver, with_value=True)
-    return make_transform("value_grad_hessian", f, argnums, mode, None, make)
+    return make_transform("value_grad_hessian", f, argnums, mode, {}, make)
 
 
 def derivative(f: Function, order: int = 1) -> Any:
@@ -302,9 +306,8 @@ def derivative(f: Function, order: int = 1) -> Any:
     driver = second.second_derivative_driver if order == 2 else forward.derivative_driver
 
     def make() -> Transform:
-        options = Options()
         name = f"derivative({name_of(function)})"
-        made = Transform(py_func_of(function), driver(twin(function), options), options, (0,), name)
+        made = Transform(py_func_of(function), driver(twin(function)), (0,), name)
         return cached(made, function, ("derivative", order))
 
     return remembered(function, ("derivative", order), make)
@@ -354,9 +357,8 @@ def jvp_function(f: Function) -> Any:
     function = checked_function(f, "jvp")
 
     def make() -> Transform:
-        options = Options()
-        driver = forward.jvp_driver(twin(function), options)
-        made = Transform(_jvp_signature, driver, options, (0, 1), f"jvp({name_of(function)})")
+        driver = forward.jvp_driver(twin(function))
+        made = Transform(_jvp_signature, driver, (0, 1), f"jvp({name_of(function)})")
         return cached(made, function, ("jvp",))
 
     return remembered(function, ("jvp",), make)
@@ -401,9 +403,8 @@ def hvp(f: Function, *, chunk_size: int | None = None) -> Any:
     function = checked_function(f, "hvp")
 
     def make() -> Transform:
-        options = Options(checked_chunk(chunk_size))
-        driver = second.hvp_driver(twin(function), options)
-        made = Transform(_hvp_signature, driver, options, (0, 1), f"hvp({name_of(function)})")
+        driver = second.hvp_driver(twin(function), checked_chunk(chunk_size))
+        made = Transform(_hvp_signature, driver, (0, 1), f"hvp({name_of(function)})")
         return cached(made, function, ("hvp", chunk_size))
 
     return remembered(function, ("hvp", chunk_size), make)
