@@ -10,7 +10,7 @@ no globals are edited.  With the argument types of the call at hand, the pass
 Without an active argument it changes nothing but the callees, and the twin is the function.
 
 Numba internals used (seen to work with 0.68): ``CompilerBase`` and ``DefaultPassBuilder``, a pass
-after ``ReconstructSSA``, ``Dispatcher(py_func, targetoptions=..., pipeline_class=...)``.
+after ``ReconstructSSA``, ``NopythonRewrites`` and the rewrite registry, ``Dispatcher(py_func, targetoptions=..., pipeline_class=...)``.
 """
 
 from __future__ import annotations
@@ -26,9 +26,13 @@ from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.dispatcher import Dispatcher
 from numba.core.ir_utils import build_definitions, mk_unique_var
+from numba.core.postproc import PostProcessor
 from numba.core.registry import CPUDispatcher, cpu_target
+from numba.core.rewrites.registry import RewriteRegistry, rewrite_registry
+from numba.core.typed_passes import NopythonRewrites
 from numba.core.untyped_passes import ReconstructSSA
 from numba.extending import intrinsic
+from numba.np.ufunc.array_exprs import RewriteArrayExprs
 
 from ._rule import Rule
 from .aliasing import Aliases, constant_of, is_library, writes_of
@@ -267,6 +271,33 @@ def _special_rule(ufunc: Any, loc: Any) -> Rule | None:
     )
 
 
+@register_pass(mutates_CFG=True, analysis_only=False)
+class RewritesForNumbers(NopythonRewrites):
+    """Numba's rewrites, but for the one that gathers array expressions.
+
+    Its kernels refuse active scalars, and each costs a run of the compiler; operators on arrays of
+    numbers are lowered one by one (see `arrays`).
+    """
+
+    _name = "dualtape_rewrites"
+
+    def run_pass(self, state: Any) -> bool:
+        """Run on one function."""
+        if not any(highest_number(ty) is not None for ty in state.typemap.values()):
+            return bool(super().run_pass(state))
+        registry = RewriteRegistry()
+        registry.rewrites["after-inference"] = [
+            rewrite
+            for rewrite in rewrite_registry.rewrites["after-inference"]
+            if rewrite is not RewriteArrayExprs
+        ]
+        processor = PostProcessor(state.func_ir)
+        processor.run(True)
+        registry.apply("after-inference", state)
+        processor.remove_dels()
+        return True
+
+
 class ActivatingCompiler(CompilerBase):
     """Numba's own pipeline with the pass `Activate`."""
 
@@ -274,6 +305,10 @@ class ActivatingCompiler(CompilerBase):
         """Return the pipeline."""
         manager = DefaultPassBuilder.define_nopython_pipeline(self.state)
         manager.add_pass_after(Activate, ReconstructSSA)
+        manager.passes = [
+            (RewritesForNumbers if step is NopythonRewrites else step, told)
+            for step, told in manager.passes
+        ]
         manager.finalize()
         return [manager]
 

@@ -4,8 +4,8 @@ Such an array is a Numba array whose elements are numbers, so indexing, slicing,
 copies and shape functions are Numba's own.  Elementwise functions are emitted here as one loop per
 operation; reductions and products are plain loops compiled once per type and cached.
 
-Numba internals used (seen to work with 0.68): ``npyimpl._ArrayHelper``, ``_ScalarHelper`` and
-``_build_array``, which do NumPy's broadcasting.
+Numba internals used (seen to work with 0.68): ``npyimpl._ArrayHelper`` and ``_ScalarHelper``, which
+index broadcast operands; ``arrayobj._empty_nd_impl``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.imputils import impl_ret_borrowed, impl_ret_new_ref
 from numba.core.typing.templates import (
@@ -25,12 +26,14 @@ from numba.core.typing.templates import (
     signature,
 )
 from numba.extending import lower_builtin
-from numba.np import npyimpl
+from numba.np import arrayobj, npyimpl
 
 from . import arraykernels as kernels
 from . import conversion
 from .elementary import CPU_FIRST, ELEMENTWISE, WITH_INTEGERS, scalar_code, type_global, value
 from .emit import invoke
+from .errors import IntegerConversionError
+from .number import INTEGER_CONVERSION
 from .numbertype import PLAIN, NumberType, holds_numbers, promote
 
 __all__: list[str] = []
@@ -71,6 +74,9 @@ INPLACE = {
 }  # fmt: skip
 
 
+INPLACE_NAMES = {operator.__name__ for operator in INPLACE}
+
+
 def _helper(context: Any, builder: Any, ty: Any, arg: Any) -> Any:
     if not isinstance(ty, types.Array):
         return npyimpl._ScalarHelper(context, builder, arg, ty)
@@ -82,18 +88,55 @@ def _helper(context: Any, builder: Any, ty: Any, arg: Any) -> Any:
     )
 
 
-def _loop(make_code: Callable[..., Any], *, inplace: bool) -> Callable[..., Any]:
+def _fit(context: Any, builder: Any, name: str, shape: list[Any], inputs: list[Any]) -> list[Any]:
+    """Return the common shape of a given shape and of all inputs, checked as NumPy broadcasts."""
+    one = ir.Constant(ir.IntType(64), 1)
+    conflict = cgutils.false_bit
+    for operand in inputs:
+        if not hasattr(operand, "ndim"):
+            continue
+        for k in range(operand.ndim):
+            axis, extent = len(shape) - operand.ndim + k, operand.shape[k]
+            stretched = builder.icmp_signed("==", shape[axis], one)
+            differs = builder.icmp_signed("!=", extent, shape[axis])
+            differs = builder.and_(differs, builder.icmp_signed("!=", extent, one))
+            conflict = builder.or_(conflict, builder.and_(differs, builder.not_(stretched)))
+            shape[axis] = builder.select(stretched, extent, shape[axis])
+    _raise_if(context, builder, conflict, name)
+    return shape
+
+
+def _raise_if(context: Any, builder: Any, condition: Any, name: str) -> None:
+    with cgutils.if_unlikely(builder, condition):
+        message = (
+            f"{name} on arrays of active numbers: the shapes of the operands do not broadcast "
+            "together; each extent must be 1 or the same in all of them"
+        )
+        context.call_conv.return_user_exc(builder, ValueError, (message,))
+
+
+def _output(context: Any, builder: Any, sig: Any, inputs: list[Any], name: str) -> Any:
+    """Return where results go: a new array, or the first operand of an in-place operator."""
+    one = ir.Constant(ir.IntType(64), 1)
+    if name in INPLACE_NAMES:
+        target = inputs[0]
+        fitted = _fit(context, builder, name, list(target.shape), inputs[1:])
+        for own, common in zip(target.shape, fitted, strict=True):
+            _raise_if(context, builder, builder.icmp_signed("!=", own, common), name)
+        return target
+    result = sig.return_type
+    shape = _fit(context, builder, name, [one] * result.ndim, inputs)
+    array = arrayobj._empty_nd_impl(context, builder, result, shape)._getvalue()
+    return _helper(context, builder, result, array)
+
+
+def _loop(make_code: Callable[..., Any], name: str) -> Callable[..., Any]:
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        inputs = [
-            _helper(context, builder, ty, arg) for ty, arg in zip(sig.args, args, strict=True)
-        ]
-        result = sig.return_type
-        if inplace:
-            output = inputs[0]
-        else:
-            output = npyimpl._build_array(context, builder, result, sig.args, inputs)
+        pairs = zip(sig.args, args, strict=True)
+        inputs = [_helper(context, builder, ty, arg) for ty, arg in pairs]
+        output = _output(context, builder, sig, inputs, name)
         elements = [_element(ty) for ty in sig.args]
-        compute = make_code(context, builder, elements, result.dtype)
+        compute = make_code(context, builder, elements, sig.return_type.dtype)
         indices = [operand.create_iter_indices() for operand in inputs]
         with cgutils.loop_nest(builder, output.shape, intp=output.shape[0].type) as position:
             values = []
@@ -101,9 +144,9 @@ def _loop(make_code: Callable[..., Any], *, inplace: bool) -> Callable[..., Any]
                 index.update_indices(position, i)
                 values.append(operand.load_data(index.as_values()))
             output.store_data(position, compute(*values))
-        if inplace:
-            return impl_ret_borrowed(context, builder, result, args[0])
-        return impl_ret_new_ref(context, builder, result, output.return_val)
+        if name in INPLACE_NAMES:
+            return impl_ret_borrowed(context, builder, sig.return_type, args[0])
+        return impl_ret_new_ref(context, builder, sig.return_type, output.return_val)
 
     return lower
 
@@ -114,7 +157,7 @@ def _register_elementwise(target: Any, function: Callable[..., Any], result: Any
         return scalar_code(context, builder, function, arg_types, dtype, keeps)
 
     type_global(target, ElementwiseTemplate, result=staticmethod(result))
-    lowering = _loop(code, inplace=target in INPLACE)
+    lowering = _loop(code, getattr(target, "__name__", None) or target.name)
     lower_builtin((target, "numbers"), types.VarArg(types.Any))(lowering)
 
 
@@ -138,7 +181,23 @@ def _where_result(typing_context: Any, elements: Any) -> Any:
 
 
 type_global(np.where, ElementwiseTemplate, result=staticmethod(_where_result))
-lower_builtin((np.where, "numbers"), types.VarArg(types.Any))(_loop(_where_code, inplace=False))
+lower_builtin((np.where, "numbers"), types.VarArg(types.Any))(_loop(_where_code, "where"))
+
+
+class _NoActiveIndex(AbstractTemplate):
+    metadata = CPU_FIRST
+
+    def generic(self, args: Any, kws: Any) -> Any:
+        index = args[1]
+        parts = index if isinstance(index, types.BaseTuple) else [index]
+        if isinstance(args[0], types.Array | types.Sequence | types.BaseTuple) and any(
+            isinstance(part, NumberType) for part in parts
+        ):
+            raise IntegerConversionError(INTEGER_CONVERSION)
+
+
+type_global(operator.getitem, _NoActiveIndex)
+type_global(operator.setitem, _NoActiveIndex)
 
 
 # Functions of whole arrays: each leads to a kernel.

@@ -18,7 +18,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.pythonapi import NativeValue, box, unbox
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import lower_builtin, models, overload, register_model, typeof_impl
+from numba.extending import lower_builtin, models, register_model, typeof_impl
 
 __all__ = ["Partials", "PartialsType", "slot_type"]
 
@@ -167,12 +167,15 @@ def _get_lane(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     return builder.load(cgutils.gep(builder, slots, 0, index))
 
 
-@overload(len)
-def _len(p: Any) -> Any:
-    if isinstance(p, PartialsType):
-        n = p.n
-        return lambda p: n
-    return None
+@infer_global(len)
+class _Length(AbstractTemplate):
+    def generic(self, args: Any, kws: Any) -> Any:
+        return signature(types.intp, *args) if isinstance(args[0], PartialsType) else None
+
+
+@lower_builtin(len, PartialsType)
+def _length(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    return context.get_constant(types.intp, sig.args[0].n)
 
 
 class Partials(tuple[Any, ...]):

@@ -27,20 +27,17 @@ _LINE = re.compile(r'File "([^"]+)", line (\d+)')
 
 def located(error: DualtapeError, name: str) -> DualtapeError:
     """Return `error` with the line of the user's code in front, where it can be found."""
+    if str(error).startswith(f"{name}: "):
+        return error.with_traceback(None)  # about the call as a whole
     line = None
     traceback = error.__traceback__
     while traceback is not None:
         loc = getattr(traceback.tb_frame.f_locals.get("constraint"), "loc", None)
-        if (
-            loc is not None
-            and "dualtape" not in str(loc.filename).replace("\\", "/").split("/")[-2:-1]
-        ):
+        if loc is not None and not _is_ours(str(loc.filename)):
             line = loc
         traceback = traceback.tb_next
-    message = str(error)
-    if line is None or "line " in message.partition(";")[0]:
-        return error.with_traceback(None)
-    return type(error)(f"{name}: line {line.line} of {line.filename}: {message}")
+    where = "" if line is None else f"line {line.line} of {line.filename}: "
+    return type(error)(f"{name}: {where}{error}")
 
 
 def retold(error: numba_errors.NumbaError, name: str, py_func: Any) -> DualtapeError:
@@ -61,13 +58,23 @@ def retold(error: numba_errors.NumbaError, name: str, py_func: Any) -> DualtapeE
             f"{name}: {where}uses {unknown[1]!r}, which Numba cannot compile. If it is a function, "
             "give it a derivative rule with dualtape.custom_rule."
         )
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    second = " ".join(line.strip() for line in text.splitlines()[1:4])
     return UnsupportedFunctionError(
-        f"{name}: {where}cannot be compiled by Numba: {second or first}. Check that "
+        f"{name}: {where}cannot be compiled by Numba: {_innermost(text)}. Check that "
         f"numba.njit({py_func.__name__}) itself compiles for these arguments (Numba "
         f"{numba.__version__}); Numba's full report is the cause of this error."
     )
+
+
+def _innermost(text: str) -> str:
+    """Return the first lines of the innermost complaint of a nested report."""
+    inner = re.split(r"Failed in nopython mode pipeline \(step: [^)]*\)", text)[-1]
+    lines = [line.strip() for line in inner.splitlines()]
+    told = []
+    for line in lines:
+        if line.startswith(("During", "raised from", "File ")):
+            break
+        told.append(line)
+    return " ".join(line for line in told if line)[:400].rstrip(". ")
 
 
 def _plain(text: str) -> str:
@@ -75,9 +82,14 @@ def _plain(text: str) -> str:
 
 
 def _where(text: str) -> str:
-    lines = [(file, line) for file, line in _LINE.findall(text) if "site-packages" not in file]
-    lines = [(f, n) for f, n in lines if "/dualtape/" not in f.replace("\\", "/")]
-    return f"line {lines[-1][1]} of {lines[-1][0]} " if lines else ""
+    """Return the innermost line of user code that a report names; it comes first."""
+    lines = [(f, n) for f, n in _LINE.findall(text) if not _is_ours(f)]
+    return f"line {lines[0][1]} of {lines[0][0]} " if lines else ""
+
+
+def _is_ours(filename: str) -> bool:
+    parts = filename.replace("\\", "/").split("/")
+    return "site-packages" in parts or "numba" in parts or "dualtape" in parts[-2:-1]
 
 
 def _function_name(text: str, short: str) -> str:

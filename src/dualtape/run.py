@@ -11,6 +11,7 @@ from numba.np import arrayobj
 from . import read, seed
 from .activate import activate_value
 from .emit import invoke
+from .errors import NotScalarError
 from .numbertype import NumberType, level
 from .partials import PartialsType
 from .plan import Plan, structured, tuple_like
@@ -116,6 +117,10 @@ class Run:
         _, result = invoke(self.context, self.builder, plan.twin, plan.active, args)
         for pair in made:
             self.release(*pair)
+        if plan.result == types.none:
+            with self.builder.if_then(cgutils.true_bit):
+                message = f"{plan.name}: the function returns nothing, and a number is needed."
+                self.context.call_conv.return_user_exc(self.builder, NotScalarError, (message,))
         return result
 
     def release(self, ty: Any, value: Any) -> None:
