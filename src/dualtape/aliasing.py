@@ -27,6 +27,7 @@ from .conversion import array_from
 
 __all__ = ["Aliases", "constant_of", "written_arguments"]
 
+BUILDERS = {"build_tuple", "build_list"}
 VIEWS = {"T", "real", "flat", "reshape", "ravel", "transpose", "view", "swapaxes", "squeeze"}
 WRITERS = {"fill", "sort", "append", "insert", "extend", "itemset"}
 _VIEW_FUNCTIONS = {
@@ -101,6 +102,8 @@ class Aliases:
             return [definition.value]
         if definition.op in ("exhaust_iter", "cast"):
             return [definition.value]
+        if definition.op in BUILDERS:
+            return list(definition.items)
         if definition.op == "inplace_binop":
             return [definition.lhs]
         if definition.op == "getattr" and definition.attr in VIEWS:
@@ -122,11 +125,10 @@ class Aliases:
         found: set[str] = set()
         for definition in self.func_ir._definitions.get(var.name, []):
             aliased = self._aliased(definition)
-            if aliased is None:
+            if aliased is None or getattr(definition, "op", "") in BUILDERS:
                 found.add(var.name)
-            else:
-                for other in aliased:
-                    found |= self.roots(other, seen)
+            for other in aliased or ():
+                found |= self.roots(other, seen)
         return found
 
     def _stored(self, statement: Any) -> Iterator[Any]:
