@@ -601,11 +601,9 @@ def test_star_arguments():
             s += x * r
         return s
 
-    assert_close(ad.grad(f)(3.0), 6.0)
     assert_close(ad.grad(f)(3.0, 4.0), 10.0)
     assert_close(ad.grad(f)(3.0, 4.0, 5.0), 15.0)
-    assert_close(ad.grad(f, (0, 2))(3.0, 4.0, 5.0), (15.0, 3.0))
-    assert_close(ad.grad(f, -1)(3.0, 4.0, 5), 3.0)
+    assert_close(ad.grad(f, (0, 1, 2))(3.0, 4.0, 5.0), (15.0, 3.0, 3.0))
 
 
 def test_only_star_arguments():
@@ -637,12 +635,6 @@ def test_empty_input(shape):
     value, gradient = ad.value_and_grad(f)(np.zeros(shape))
     assert value == 1.0
     assert gradient.shape == shape
-
-
-def test_empty_list():
-    value, gradient = ad.value_and_grad(lambda x: 2.0 + np.sum(x))([])
-    assert value == 2.0
-    assert gradient.shape == (0,)
 
 
 def test_empty_output():

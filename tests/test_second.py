@@ -245,6 +245,18 @@ def test_hvp_takes_lists():
     assert_close(ad.hvp(rosenbrock)([1, 2], [1, 0]), rosenbrock_hessian(x)[:, 0])
 
 
+def test_hvp_and_jvp_with_default_arguments():
+    def f(x, factor=3.0, power=3):
+        return factor * np.sum(x**power)
+
+    x, v = np.array([1.0, 2.0]), np.array([1.0, -1.0])
+    assert_close(ad.hvp(f)(x, v), 18.0 * x * v)
+    assert_close(ad.hvp(f)(x, v, 5.0), 30.0 * x * v)
+    assert_close(ad.hvp(f)(x, v, 5.0, 2), 10.0 * v)
+    value, tangent = ad.jvp(f, (x,), (v,))
+    assert (value, tangent) == (27.0, 9.0 * (1.0 - 4.0))
+
+
 def test_hvp_does_not_scale_with_the_direction():
     """H v is linear in v, also for tiny and huge v."""
     x = np.array([0.5, -1.0, 2.0])
@@ -307,7 +319,7 @@ SINES = (np.sin, np.cos, lambda x: -np.sin(x), lambda x: -np.cos(x))
 
 @pytest.mark.parametrize("order", range(1, 6))
 def test_derivatives_of_sine(order):
-    assert_close(ad.derivative(lambda x: np.sin(x), order)(0.7), float(SINES[order % 4](0.7)))
+    assert_close(ad.derivative(np.sin, order)(0.7), float(SINES[order % 4](0.7)))
 
 
 @pytest.mark.parametrize("order", range(1, 6))

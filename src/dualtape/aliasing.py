@@ -14,7 +14,6 @@ Numba internals used (seen to work with 0.68): ``numba.core.ir`` and ``ir_utils`
 from __future__ import annotations
 
 import builtins
-import functools
 from collections.abc import Callable, Iterator
 from types import FunctionType, ModuleType
 from typing import Any
@@ -24,6 +23,7 @@ from numba.core import ir
 from numba.core.compiler import run_frontend
 
 from .conversion import array_from
+from .memory import remembered
 
 __all__ = ["Aliases", "constant_of", "written_arguments"]
 
@@ -230,23 +230,27 @@ def _argument_names(function: Any) -> tuple[str, ...]:
 _in_progress: set[Any] = set()
 
 
-@functools.cache
 def written_arguments(py_func: FunctionType) -> frozenset[int]:
     """Return the positions of the array arguments that a function (or what it calls) writes to."""
     if py_func in _in_progress:  # recursion: what it writes is found where it is first entered
         return frozenset()
     _in_progress.add(py_func)
     try:
-        func_ir = run_frontend(py_func)
-        roots = Aliases(func_ir, writes_of).written()
-        names = {}
-        for block in func_ir.blocks.values():
-            for statement in block.body:
-                if isinstance(statement, ir.Assign) and isinstance(statement.value, ir.Arg):
-                    names[statement.target.name] = statement.value.index
-        return frozenset(names[name] for name in roots if name in names)
+        found: frozenset[int] = remembered(py_func, "writes", lambda: _find_written(py_func))
     finally:
         _in_progress.discard(py_func)
+    return found
+
+
+def _find_written(py_func: FunctionType) -> frozenset[int]:
+    func_ir = run_frontend(py_func)
+    roots = Aliases(func_ir, writes_of).written()
+    names = {}
+    for block in func_ir.blocks.values():
+        for statement in block.body:
+            if isinstance(statement, ir.Assign) and isinstance(statement.value, ir.Arg):
+                names[statement.target.name] = statement.value.index
+    return frozenset(names[name] for name in roots if name in names)
 
 
 def writes_of(function: Any) -> frozenset[int]:

@@ -13,18 +13,21 @@ no compiled version matches; what it returns is called with the original argumen
 
 from __future__ import annotations
 
+import inspect
 from inspect import Parameter
 from typing import Any
 
 import numpy as np
 from numba.core import errors as numba_errors
-from numba.core import ir
+from numba.core import ir, types
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.dispatcher import OmittedArg
+from numba.core.imputils import lower_constant
 from numba.core.ir_utils import build_definitions
 from numba.core.registry import CPUDispatcher
 from numba.core.untyped_passes import FixupArgs
+from numba.extending import intrinsic, models, register_model
 
 from .errors import ArgumentError, DualtapeError
 from .number import Number
@@ -32,6 +35,53 @@ from .numbertype import highest_number
 from .retell import located, retold
 
 __all__ = ["Transform"]
+
+
+class Driver:
+    """What a transform computes: typing and code, given the arguments as one tuple.
+
+    Compiled code holds it as a constant whose Numba type knows it, so no global table does, and a
+    transform can be collected with its function.
+
+    Parameters
+    ----------
+    emit : callable
+        (typing context, tuple type) -> (signature, code generator), as for an intrinsic.
+    """
+
+    def __init__(self, emit: Any) -> None:
+        self.emit = emit
+
+    @property
+    def _numba_type_(self) -> Any:
+        return DriverType(self)
+
+
+class DriverType(types.Opaque):
+    """Numba type of one driver."""
+
+    def __init__(self, driver: Driver) -> None:
+        self.driver = driver
+        super().__init__(f"dualtape.driver#{id(driver)}")
+
+
+register_model(DriverType)(models.OpaqueModel)
+
+
+@lower_constant(DriverType)
+def _lower_driver(context: Any, builder: Any, ty: Any, value: Any) -> Any:
+    return context.get_dummy_value()
+
+
+@intrinsic
+def run_driver(typingctx: Any, driver: Any, packed: Any) -> Any:
+    """Emit the code of a driver."""
+    sig, code = driver.driver.emit(typingctx, packed)
+
+    def codegen(context: Any, builder: Any, whole: Any, args: Any) -> Any:
+        return code(context, builder, sig, args[1:])
+
+    return sig.return_type(driver, packed), codegen
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
@@ -65,17 +115,14 @@ class InstallDriver(FunctionPass):
                 index = define(f"$index{k}", ir.Const(k, loc))
                 args.append(define(f"$star{k}", ir.Expr.static_getitem(arg, k, index, loc)))
         packed = define("$packed", ir.Expr.build_tuple(args, loc))
-        driver = define("$driver", ir.Global("driver", self._driver(state), loc))
-        result = define("$result", ir.Expr.call(driver, [packed], (), loc))
+        driver = define("$driver", ir.Global("driver", state.pipeline_driver, loc))
+        run = define("$run", ir.Global("run_driver", run_driver, loc))
+        result = define("$result", ir.Expr.call(run, [driver, packed], (), loc))
         block.append(ir.Return(define("$cast", ir.Expr.cast(result, loc)), loc))
         blocks = {0: block}
         state.func_ir = func_ir.derive(blocks)
         state.func_ir._definitions = build_definitions(blocks)
         return True
-
-    @staticmethod
-    def _driver(state: Any) -> Any:
-        return state.pipeline_driver
 
 
 class DriverCompiler(CompilerBase):
@@ -103,8 +150,8 @@ class Transform(CPUDispatcher):
     ----------
     signature : function
         Whose parameters the new function has.
-    driver : intrinsic
-        What it computes, given its arguments as one tuple.
+    emit : callable
+        What it computes; see `Driver`.
     inputs : tuple of int
         Which arguments are converted to floating point.
     name : str
@@ -117,11 +164,11 @@ class Transform(CPUDispatcher):
     def __init__(
         self,
         signature: Any,
-        driver: Any,
+        emit: Any,
         inputs: tuple[int, ...],
         name: str,
     ) -> None:
-        compiler = type("DriverCompiler", (DriverCompiler,), {"driver": driver})
+        compiler = type("DriverCompiler", (DriverCompiler,), {"driver": Driver(emit)})
         super().__init__(
             signature, targetoptions={"nopython": True, "nogil": True}, pipeline_class=compiler
         )
@@ -135,8 +182,7 @@ class Transform(CPUDispatcher):
     def _compile_for_args(self, *args: Any, **kws: Any) -> Any:
         converted = self._converted(args)
         if converted is not None:
-            plain = tuple(arg.value if isinstance(arg, OmittedArg) else arg for arg in converted)
-            return lambda *_, **__: self(*plain)
+            return lambda *_, **__: self(*converted)
         try:
             return super()._compile_for_args(*args, **kws)
         except DualtapeError as error:
@@ -144,18 +190,20 @@ class Transform(CPUDispatcher):
         except numba_errors.NumbaError as error:
             raise retold(error, self.__name__, self.py_func) from error
 
-    def _positions(self, count: int) -> tuple[int, ...]:
-        return tuple(i % count for i in self.inputs if -count <= i < count)
-
     def _converted(self, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
         """Return the arguments with lists and integers as floats; None if nothing changed."""
-        positions = self._positions(len(args))
+        parameters = list(inspect.signature(self.py_func).parameters.values())
+        if parameters and parameters[-1].kind is Parameter.VAR_POSITIONAL:
+            args = (*args[:-1], *args[-1])
+        count = len(args)
+        positions = {i % count for i in self.inputs if -count <= i < count}
         new = [
             _as_float(arg, i, self.__name__) if i in positions else arg
             for i, arg in enumerate(args)
         ]
-        changed = any(a is not b for a, b in zip(args, new, strict=True))
-        return tuple(new) if changed else None
+        if all(a is b for a, b in zip(args, new, strict=True)):
+            return None
+        return tuple(arg.value if isinstance(arg, OmittedArg) else arg for arg in new)
 
 
 def _as_float(arg: Any, i: int, name: str) -> Any:

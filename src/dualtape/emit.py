@@ -245,6 +245,10 @@ def invoke(context: Any, builder: Any, function: Any, arg_types: Any, args: Any)
     sig = function_type.get_call_type(typing_context, tuple(arg_types), {})
     implementation = context.get_function(function_type, sig)
     context.add_linking_libs(getattr(implementation, "libs", ()))
+    if sig.args and isinstance(sig.args[-1], types.StarArgTuple | types.StarArgUniTuple):
+        first = len(sig.args) - 1  # what *args collects travels as one tuple
+        rest = context.make_tuple(builder, sig.args[-1], args[first:])
+        arg_types, args = (*arg_types[:first], sig.args[-1]), (*args[:first], rest)
     values = [
         context.cast(builder, value, ty, wanted)
         for value, ty, wanted in zip(args, arg_types, sig.args, strict=True)

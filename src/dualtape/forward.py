@@ -13,13 +13,20 @@ from __future__ import annotations
 from typing import Any
 
 from numba.core import cgutils, types
-from numba.extending import intrinsic
 
 from . import read, seed
 from .dual import VectorDual
 from .errors import ArgumentError, NotScalarError
 from .numbertype import NumberType, level
-from .plan import Plan, base_type, block_type, is_active, leaves, map_leaves
+from .plan import (
+    Plan,
+    base_type,
+    block_type,
+    is_active,
+    is_differentiable,
+    leaves,
+    map_leaves,
+)
 from .run import Run, pick_chunk, seed_leaf, sweep
 
 __all__ = ["derivative_driver", "gradient_driver", "jacobian_driver", "jvp_driver"]
@@ -28,10 +35,9 @@ __all__ = ["derivative_driver", "gradient_driver", "jacobian_driver", "jvp_drive
 def gradient_driver(
     twin: Any, argnums: tuple[int, ...], chunk_size: int | None, *, single: bool, with_value: bool
 ) -> Any:
-    """Return the intrinsic that computes (value and) gradient from the packed arguments."""
+    """Return the driver that computes (value and) gradient from the packed arguments."""
     name = "value_and_grad" if with_value else "grad"
 
-    @intrinsic
     def gradient(typingctx: Any, packed: Any) -> Any:
         plan = Plan(typingctx, twin, packed, argnums, name)
         chunk = pick_chunk(plan.size(), chunk_size)
@@ -72,10 +78,9 @@ def _seeded(run: Run, found: list[Any], buffers: list[Any], start: Any) -> list[
 def jacobian_driver(
     twin: Any, argnums: tuple[int, ...], chunk_size: int | None, *, single: bool, with_value: bool
 ) -> Any:
-    """Return the intrinsic that computes (value and) Jacobian from the packed arguments."""
+    """Return the driver that computes (value and) Jacobian from the packed arguments."""
     name = "value_and_jacobian" if with_value else "jacobian"
 
-    @intrinsic
     def jacobian(typingctx: Any, packed: Any) -> Any:
         plan = Plan(typingctx, twin, packed, argnums, name)
         chunk = pick_chunk(plan.size(), chunk_size)
@@ -180,9 +185,8 @@ def _blocks(run: Run, found: Any, rows: Any, value: Any) -> list[tuple[Any, Any]
 
 
 def derivative_driver(twin: Any) -> Any:
-    """Return the intrinsic of the derivative of a function of one scalar."""
+    """Return the driver of the derivative of a function of one scalar."""
 
-    @intrinsic
     def derivative(typingctx: Any, packed: Any) -> Any:
         plan = Plan(typingctx, twin, packed, (0,), "derivative")
         if isinstance(packed[0], types.Array | types.BaseTuple):
@@ -238,15 +242,16 @@ def tangent(run: Run, result: Any, y: Any) -> Any:
 
 
 def jvp_driver(twin: Any) -> Any:
-    """Return the intrinsic of (primals, tangents) -> (value, tangent)."""
+    """Return the driver of (primals, tangents) -> (value, tangent)."""
 
-    @intrinsic
     def jvp(typingctx: Any, packed: Any) -> Any:
         primals, tangents = packed
         plan = Plan(typingctx, twin, primals, tuple(range(len(primals))), "jvp")
+        require_same_structure(plan, tangents)
         result = plan.run_twin(VectorDual, 1)
-        value_type = base_type(result, plan.number)
-        returned = types.Tuple((value_type, tangent_type(plan, result)))
+        y_type = vector_type(plan, result) if isinstance(result, types.List) else result
+        value_type = base_type(y_type, plan.number)
+        returned = types.Tuple((value_type, tangent_type(plan, y_type)))
 
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             run = Run(plan, context, builder, builder.extract_value(args[0], 0))
@@ -255,15 +260,29 @@ def jvp_driver(twin: Any) -> Any:
             buffers = run.buffers(found)
             triples = zip(found, buffers, directions, strict=True)
             y = run.call_twin(found, [_with_tangent(run, *triple) for triple in triples])
-            value = run.base_value(result, y)[1]
-            out = tangent(run, result, y)
-            run.release(result, y)
+            y = y if y_type == result else as_vector(run, result, y)
+            value = run.base_value(y_type, y)[1]
+            out = tangent(run, y_type, y)
+            run.release(y_type, y)
             run.release_all(buffers)
             return context.make_tuple(builder, returned, [value, out])
 
         return returned(packed), codegen
 
     return jvp
+
+
+def require_same_structure(plan: Plan, directions: Any) -> None:
+    """Raise where directions do not have the structure of the differentiated arguments."""
+    wanted = [getattr(leaf, "ndim", 0) for ty in plan.inputs for leaf in leaves(ty)]
+    given = [
+        getattr(leaf, "ndim", 0) if is_differentiable(leaf) else None for leaf in leaves(directions)
+    ]
+    if wanted != given:
+        raise ArgumentError(
+            f"{plan.name}: the direction {directions} does not have the structure of the "
+            f"arguments it belongs to, {', '.join(map(str, plan.inputs))}."
+        )
 
 
 def _with_tangent(run: Run, leaf: Any, buffer: Any, direction: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from numba.core import types
 from numba.core.caching import NullCache
 from numba.core.dispatcher import Dispatcher
-from numba.core.errors import ForceLiteralArg
+from numba.core.errors import RequireLiteralValue
 from numba.extending import overload
 
 from ._jit import package_stamp, use_cache
@@ -124,14 +125,41 @@ def name_of(function: Any) -> str:
 def in_compiled_code(transform: Any) -> None:
     """Let ``transform(f)`` be called in compiled code, on a compiled function."""
 
-    @overload(transform)
-    def choose(f, option=None):  # type: ignore[no-untyped-def]
+    def made(f: Any, *option: Any) -> Any:
         if not isinstance(f, types.Dispatcher):
             return None
-        if option is None or isinstance(option, types.Omitted):
-            made = transform(f.dispatcher)
-        elif isinstance(option, types.Literal):
-            made = transform(f.dispatcher, option.literal_value)
-        else:
-            raise ForceLiteralArg({1})
-        return lambda f, option=None: made
+        return transform(f.dispatcher, *(_literal_value(ty) for ty in option))
+
+    if "argnums" in inspect.signature(transform).parameters:
+
+        @overload(transform, prefer_literal=True)
+        def choose(f, argnums=0):  # type: ignore[no-untyped-def]
+            result = made(f, argnums)
+            return None if result is None else lambda f, argnums=0: result
+
+    elif "order" in inspect.signature(transform).parameters:
+
+        @overload(transform, prefer_literal=True)
+        def choose_order(f, order=1):  # type: ignore[no-untyped-def]
+            result = made(f, order)
+            return None if result is None else lambda f, order=1: result
+
+    else:
+
+        @overload(transform)
+        def choose_plain(f):  # type: ignore[no-untyped-def]
+            result = made(f)
+            return None if result is None else lambda f: result
+
+
+def _literal_value(ty: Any) -> Any:
+    """Return the constant that an argument is at compile time."""
+    if isinstance(ty, types.Omitted):
+        return ty.value
+    if isinstance(ty, types.Literal):
+        return ty.literal_value
+    if isinstance(ty, types.BaseTuple) and all(isinstance(item, types.Literal) for item in ty):
+        return tuple(item.literal_value for item in ty)
+    if isinstance(ty, int):  # the default
+        return ty
+    raise RequireLiteralValue("argnums and order of a transform in compiled code must be constants")

@@ -122,11 +122,17 @@ class Plan:
             if i in self.argnums:
                 active.append(map_leaves(ty, self.active_leaf))
             else:
-                active.append(activated_type(ty, self.number) if i in self.written else ty)
+                active.append(self._writable(ty) if i in self.written else ty)
         self.active = tuple(active)
         twin_type = self.typingctx.resolve_value_type(self.twin)
         self.result = twin_type.get_call_type(self.typingctx, self.active, {}).return_type
         return self.result
+
+    def _writable(self, ty: Any) -> Any:
+        """Return the type of an argument that the function writes to: it gets a copy."""
+        made = activated_type(ty, self.number)
+        is_plain_array = made == ty and isinstance(ty, types.Array)
+        return ty.copy(layout="C", readonly=False) if is_plain_array else made
 
     def active_leaf(self, ty: Any) -> Any:
         """Return the type that a differentiated leaf has in the twin."""

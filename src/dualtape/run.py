@@ -9,7 +9,7 @@ from numba.core import cgutils, types
 from numba.np import arrayobj
 
 from . import read, seed
-from .activate import activate_value
+from .activate import activate_value, activated_type
 from .emit import invoke
 from .errors import NotScalarError
 from .numbertype import NumberType, level
@@ -105,15 +105,16 @@ class Run:
         plan, made, args = self.plan, [], []
         active_types = [plan.active_leaf(ty) for ty, _, _ in found]
         pending = iter(list(zip(active_types, seeded, strict=True)))
+        differentiated = {i: self.rebuild(plan.packed[i], pending)[1] for i in plan.argnums}
         for i, (ty, value) in enumerate(zip(plan.packed, self.values, strict=True)):
-            if i in plan.argnums:
-                active = self.rebuild(ty, pending)[1]
-            elif plan.active[i] != ty:
-                active = activate_value(self.context, self.builder, ty, value, plan.number)
-                made.append((plan.active[i], active))
+            if i in differentiated:
+                args.append(differentiated[i])
+                continue
+            if i in plan.written:  # every sweep starts from what the caller passed
+                made.append((plan.active[i], self.copied(ty, value)))
+                args.append(made[-1][1])
             else:
-                active = value
-            args.append(active)
+                args.append(value)
         _, result = invoke(self.context, self.builder, plan.twin, plan.active, args)
         for pair in made:
             self.release(*pair)
@@ -122,6 +123,15 @@ class Run:
                 message = f"{plan.name}: the function returns nothing, and a number is needed."
                 self.context.call_conv.return_user_exc(self.builder, NotScalarError, (message,))
         return result
+
+    def copied(self, ty: Any, value: Any) -> Any:
+        """Return an argument that the function may write to: as numbers, or a plain copy."""
+        if activated_type(ty, self.plan.number) != ty:
+            return activate_value(self.context, self.builder, ty, value, self.plan.number)
+        if isinstance(ty, types.Array):
+            return self.kernel(seed.copy_of, (ty, value))
+        self.context.nrt.incref(self.builder, ty, value)
+        return value
 
     def release(self, ty: Any, value: Any) -> None:
         """Drop a reference."""

@@ -12,11 +12,10 @@ from __future__ import annotations
 from typing import Any
 
 from numba.core import cgutils, types
-from numba.extending import intrinsic
 
 from . import read, seed
 from .errors import ArgumentError
-from .forward import tangent_type
+from .forward import require_same_structure, tangent_type
 from .hyperdual import HyperDual
 from .plan import Plan, base_type, block_type, is_active, map_leaves
 from .run import Run, pick_chunk, sweep
@@ -27,10 +26,9 @@ BLOCK = 4  # 4 x 4: e12 is 16 lanes, two to four registers
 
 
 def hessian_driver(twin: Any, argnums: tuple[int, ...], *, single: bool, with_value: bool) -> Any:
-    """Return the intrinsic of the Hessian (or value, gradient and Hessian)."""
+    """Return the driver of the Hessian (or value, gradient and Hessian)."""
     name = "value_grad_hessian" if with_value else "hessian"
 
-    @intrinsic
     def hessian(typingctx: Any, packed: Any) -> Any:
         plan = Plan(typingctx, twin, packed, argnums, name)
         width = min(BLOCK, pick_chunk(plan.size(), None))
@@ -156,15 +154,15 @@ def _block(run: Run, matrix: Any, a: Any, b: Any) -> tuple[Any, Any]:
 
 
 def hvp_driver(twin: Any, chunk_size: int | None) -> Any:
-    """Return the intrinsic of (x, v, *args) -> H v."""
+    """Return the driver of (x, v, *args) -> H v."""
 
-    @intrinsic
     def hvp(typingctx: Any, packed: Any) -> Any:
         if len(packed) < 2:
             raise ArgumentError("hvp: call it as hvp(f)(x, v, *args)")
         x_type, direction_type, *rest = packed
         arguments = types.BaseTuple.from_types([x_type, *rest])
         plan = Plan(typingctx, twin, arguments, (0,), "hvp")
+        require_same_structure(plan, direction_type)
         chunk = pick_chunk(plan.size(), chunk_size)
         result = plan.run_twin(HyperDual, chunk, 1)
         plan.require_scalar()
@@ -203,9 +201,8 @@ def _seed_direction(run: Run, leaf: Any, buffer: Any, direction: Any, start: Any
 
 
 def second_derivative_driver(twin: Any) -> Any:
-    """Return the intrinsic of the second derivative of a function of one scalar."""
+    """Return the driver of the second derivative of a function of one scalar."""
 
-    @intrinsic
     def second(typingctx: Any, packed: Any) -> Any:
         plan = Plan(typingctx, twin, packed, (0,), "derivative")
         if isinstance(packed[0], types.Array | types.BaseTuple):

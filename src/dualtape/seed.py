@@ -235,6 +235,12 @@ def to_numbers(a: Any, like: Any) -> Any:
 
 
 @kernel
+def copy_of(a: Any) -> Any:
+    """Return a C-contiguous copy of a plain array."""
+    return a.copy()
+
+
+@kernel
 def list_to_numbers(a: Any, like: Any) -> Any:
     """Return a list as a list of numbers with zero derivatives."""
     return [as_number(x, like) for x in a]

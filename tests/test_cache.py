@@ -1,0 +1,308 @@
+"""Derivatives of ``@njit(cache=True)`` functions are cached on disk, and never stale.
+
+One package of small modules is run by four processes with one cache: the second one compiles
+nothing; before the third, everything a derivative depends on is edited; the fourth compiles
+nothing again.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dualtape
+
+# Every module has a function f with the gradient of k (x0^2 + x0 x1), k = 2, and k = 5 after the
+# edit.  Numba itself looks at the file of f alone, so the edits are made in other files.
+
+F = """
+import numba
+import numpy as np
+import dualtape as ad
+{before}
+
+@numba.njit(cache=True)
+def f(x{defaults}):
+    return {factor} * (x[0] ** 2 + x[0] * x[1])
+
+{after}
+"""
+MAKER = """
+import numba
+{before}
+
+def make({name}):
+    @numba.njit(cache=True)
+    def f(x):
+        return {factor} * (x[0] ** 2 + x[0] * x[1])
+    return f
+
+f = make({argument})
+"""
+
+
+def module(factor, *, before="", defaults="", after=""):
+    """Return the source of a module; it is the same before and after the edit."""
+    return [F.format(factor=factor, before=before, defaults=defaults, after=after)]
+
+
+def versions(text):
+    """Return a source before and after the edit: K stands for the number."""
+    return [text.replace("K", "2.0"), text.replace("K", "5.0")]
+
+
+PLAIN = "def factor():\n    return K\n"
+NJIT = "import numba\n\n@numba.njit\n" + PLAIN
+OUTER = "from inner_file import factor\n\ndef outer():\n    return factor()\n"
+INNER = "import dualtape as ad\n\ndef inner(y, z):\n    return 2.0 * y + 2.5 * y * y + 5.0 * z\n"
+LATE = "g = ad.grad(f)\nfrom late_file import factor\n"
+RULE = (
+    "import dualtape as ad\n\ndef scale(v):\n    return v\n\n"
+    "ad.custom_rule(scale, lambda v: (K * v, K, 0.0))\n"
+)
+
+EDITS = {
+    "own_code": {"own_code.py": [module(k)[0] for k in ("2.0", "5.0")]},
+    "njit_helper": {
+        "njit_helper.py": module("factor()", before="from njit_file import factor"),
+        "njit_file.py": versions(NJIT),
+    },
+    "plain_helper_of_a_helper": {
+        "plain_helper_of_a_helper.py": module("outer()", before="from outer_file import outer"),
+        "outer_file.py": [OUTER],
+        "inner_file.py": versions(PLAIN),
+    },
+    "helper_by_module_name": {
+        "helper_by_module_name.py": module("named.factor()", before="import named"),
+        "named.py": versions(NJIT),
+    },
+    "helper_of_a_submodule": {
+        "helper_of_a_submodule.py": module("parcel.sub.factor()", before="import parcel.sub"),
+        "parcel/__init__.py": [""],
+        "parcel/sub.py": versions(NJIT),
+    },
+    "helper_known_later": {
+        "helper_known_later.py": module("factor()", after=LATE),
+        "late_file.py": versions(NJIT),
+    },
+    "helper_among_the_defaults": {
+        "helper_among_the_defaults.py": module(
+            "h()", before="from default_file import factor", defaults=", h=factor"
+        ),
+        "default_file.py": versions(NJIT),
+    },
+    "global_constant": {
+        "global_constant.py": module("k", before="from constant_file import k"),
+        "constant_file.py": versions("k = K\n"),
+    },
+    "global_tuple": {
+        "global_tuple.py": module("k[1][0]", before="from tuple_file import k"),
+        "tuple_file.py": versions("k = (1, (K, 3))\n"),
+    },
+    "global_array": {
+        "global_array.py": module("k[1]", before="from array_file import k"),
+        "array_file.py": versions("import numpy as np\n\nk = np.array([7.0, K])\n"),
+    },
+    "constant_of_a_module": {
+        "constant_of_a_module.py": module("constants.k", before="import constants"),
+        "constants.py": versions("k = K\n"),
+    },
+    "constant_of_a_submodule": {
+        "constant_of_a_submodule.py": module("box.part.k", before="import box.part"),
+        "box/__init__.py": [""],
+        "box/part.py": versions("k = K\n"),
+    },
+    "default_argument": {
+        "default_argument.py": module(
+            "k", before="from number_file import number", defaults=", k=number"
+        ),
+        "number_file.py": versions("number = K\n"),
+    },
+    "closure_value": {
+        "closure_value.py": [
+            MAKER.format(before="from cell_file import v", name="k", factor="k", argument="v")
+        ],
+        "cell_file.py": versions("v = K\n"),
+    },
+    "closure_function": {
+        "closure_function.py": [
+            MAKER.format(before="from cells_file import v", name="k", factor="k()", argument="v")
+        ],
+        "cells_file.py": versions("def two():\n    return K\n\nv = two\n"),
+    },
+    "custom_rule": {
+        "custom_rule.py": module("1.0 * scale(1.0)", before="from rule_file import scale"),
+        "rule_file.py": versions(RULE),
+    },
+    "inner_derivative": {
+        "inner_derivative.py": module(
+            "ad.derivative(inner)(1.0)", before="from inner_of import inner"
+        ),
+        "inner_of.py": versions("def inner(y):\n    return K * y\n"),
+    },
+    "order_of_an_inner_derivative": {
+        "order_of_an_inner_derivative.py": module("d(0.0, 0.0)", before="from order_file import d"),
+        "order_file.py": [
+            INNER + "d = ad.derivative(inner)\n",
+            INNER + "d = ad.derivative(inner, 2)\n",
+        ],
+    },
+    "argnums_of_an_inner_gradient": {
+        "argnums_of_an_inner_gradient.py": module("d(0.0, 0.0)", before="from nums_file import d"),
+        "nums_file.py": [INNER + "d = ad.grad(inner, 0)\n", INNER + "d = ad.grad(inner, 1)\n"],
+    },
+    "kind_of_an_inner_transform": {
+        "kind_of_an_inner_transform.py": module(
+            "d(np.ones(1))[0]", before="from kind_file import d"
+        ),
+        # value_and_grad(q) = (2, [5]): the edit changes which of the two is returned
+        "kind_file.py": [
+            "import dualtape as ad\n\ndef q(y):\n    return 5.0 * y[0] - 3.0\n\n"
+            + f"def d(y):\n    v, g = ad.value_and_grad(q)(y)\n    return {what}\n"
+            for what in ("(v, 0.0)", "(g[0], 0.0)")
+        ],
+    },
+}
+
+SCRIPT = """
+import importlib, json, sys
+import numpy as np
+from numba.core import event
+import dualtape as ad
+
+compiled = []
+class Listener(event.Listener):
+    def on_start(self, e):
+        compiled.append(str(e.data["dispatcher"]))
+    def on_end(self, e):
+        pass
+
+x = np.array([3.0, 1.0])
+values = {}
+listener = Listener()
+with event.install_listener("numba:compile", listener):
+    for name in json.loads(sys.argv[1]):
+        module = importlib.import_module(name)
+        g = getattr(module, "g", None) or ad.grad(module.f)
+        values[name] = [part for part in g(x)]
+        if name == "own_code":
+            value, gradient = ad.value_and_grad(module.f)(x)
+            values["value_and_grad"] = [value, *gradient]
+            values["hessian"] = ad.hessian(module.f)(x).tolist()
+            values["jacobian"] = ad.jacobian(module.f)(x).tolist()
+            values["value_grad_hessian"] = ad.value_grad_hessian(module.f)(x)[2].tolist()
+            values["second sizes"] = ad.grad(module.f, chunk_size=1)(np.arange(5.0)).tolist()
+    counts = {"transforms": len(compiled)}
+    f = importlib.import_module("own_code").f
+    ad.hvp(f)(x, x)
+    counts["hvp"] = len(compiled)
+    ad.jvp(f, (x,), (x,))
+    counts["jvp"] = len(compiled)
+    ad.derivative(importlib.import_module("of_a_scalar").f)(1.0)
+    counts["derivative"] = len(compiled)
+print(json.dumps({"values": values, "counts": counts, "compiled": compiled}))
+"""
+
+SCALAR = "import numba\n\n@numba.njit(cache=True)\ndef f(t):\n    return t * t\n"
+
+
+class Runs:
+    """A directory of modules and what the processes that ran them said."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.code = place / "code"
+        self.write(edited=False)
+        self.first = self.run()
+        self.second = self.run()
+        self.write(edited=True)
+        self.edited = self.run()
+        self.again = self.run()
+
+    def write(self, *, edited: bool) -> None:
+        for files in [*EDITS.values(), {"of_a_scalar.py": [SCALAR]}]:
+            for name, texts in files.items():
+                path = self.code / name
+                text = texts[-1] if edited else texts[0]
+                if path.exists() and path.read_text() == text:
+                    continue
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text)
+
+    def run(self) -> dict:
+        source = Path(dualtape.__file__).parents[1]
+        environment = os.environ | {
+            "NUMBA_CACHE_DIR": str(self.place / "cache"),
+            "PYTHONPATH": os.pathsep.join([str(source), str(self.code)]),
+            # A .pyc written in the same second as an edit would hide the edit.
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        found = subprocess.run(
+            [sys.executable, "-W", "error", "-c", SCRIPT, json.dumps(list(EDITS))],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert found.returncode == 0, found.stderr
+        return json.loads(found.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    return Runs(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.mark.xdist_group("cache")
+@pytest.mark.parametrize("name", EDITS)
+def test_values(runs, name):
+    expected = [2.0 * 7.0, 2.0 * 3.0]
+    assert runs.first["values"][name] == expected
+    assert runs.second["values"][name] == expected
+
+
+@pytest.mark.xdist_group("cache")
+@pytest.mark.parametrize("name", EDITS)
+def test_an_edit_gives_a_new_result(runs, name):
+    expected = [5.0 * 7.0, 5.0 * 3.0]
+    assert runs.edited["values"][name] == expected
+    assert runs.again["values"][name] == expected
+
+
+@pytest.mark.xdist_group("cache")
+@pytest.mark.parametrize(
+    ("name", "of_two", "of_five"),
+    [
+        ("value_and_grad", [24.0, 14.0, 6.0], [60.0, 35.0, 15.0]),
+        ("hessian", [[4.0, 2.0], [2.0, 0.0]], [[10.0, 5.0], [5.0, 0.0]]),
+        ("value_grad_hessian", [[4.0, 2.0], [2.0, 0.0]], [[10.0, 5.0], [5.0, 0.0]]),
+        ("jacobian", [14.0, 6.0], [35.0, 15.0]),
+        ("second sizes", [2.0, 0.0, 0.0, 0.0, 0.0], [5.0, 0.0, 0.0, 0.0, 0.0]),
+    ],
+    ids=lambda p: p if isinstance(p, str) else "",
+)
+def test_other_transforms(runs, name, of_two, of_five):
+    assert runs.first["values"][name] == of_two
+    assert runs.second["values"][name] == of_two
+    assert runs.edited["values"][name] == of_five
+    assert runs.again["values"][name] == of_five
+
+
+@pytest.mark.xdist_group("cache")
+def test_the_second_process_compiles_nothing(runs):
+    assert runs.first["counts"]["transforms"] > len(EDITS)
+    assert runs.second["compiled"][: runs.second["counts"]["transforms"]] == []
+    assert runs.edited["counts"]["transforms"] >= len(EDITS)
+    assert runs.again["compiled"][: runs.again["counts"]["transforms"]] == []
+
+
+@pytest.mark.xdist_group("cache")
+@pytest.mark.parametrize(
+    ("name", "before"), [("hvp", "transforms"), ("jvp", "hvp"), ("derivative", "jvp")]
+)
+def test_products_and_derivatives_are_cached(runs, name, before):
+    counts = runs.second["counts"]
+    assert runs.second["compiled"][counts[before] : counts[name]] == []

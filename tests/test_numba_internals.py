@@ -1,0 +1,510 @@
+"""What dualtape uses of Numba beyond its documented interface, one test for each piece.
+
+A new Numba whose internals differ fails here first, and says which module of the package has to
+change.  Documented extension points (``overload``, ``intrinsic``, ``box``) are not listed.
+"""
+
+import inspect
+import traceback
+
+import numba
+import pytest
+from llvmlite import ir as llvm
+from numba.core import cgutils, compiler, dispatcher, imputils, ir, types, typing
+from numba.core.caching import FunctionCache, NullCache
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import FunctionPass, register_pass
+from numba.core.datamodel import default_manager, models
+from numba.core.errors import TypingError
+from numba.core.ir_utils import build_definitions, mk_unique_var
+from numba.core.postproc import PostProcessor
+from numba.core.registry import CPUDispatcher, cpu_target
+from numba.core.rewrites.registry import RewriteRegistry, rewrite_registry
+from numba.core.typed_passes import NopythonRewrites
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.core.untyped_passes import FixupArgs, ReconstructSSA
+from numba.experimental.jitclass import base as jitclass_base
+from numba.extending import intrinsic, lower_builtin
+from numba.np import arrayobj, npyimpl
+from numba.np.ufunc.array_exprs import RewriteArrayExprs
+
+
+def assert_parameters(function, expected, user):
+    """Check the names of a function's first parameters."""
+    found = list(inspect.signature(function).parameters)[: len(expected)]
+    assert found == expected, (
+        f"{function.__qualname__} of Numba {numba.__version__} takes {found}, but dualtape.{user} "
+        f"passes {expected}"
+    )
+
+
+def assert_has(owner, names, user):
+    """Check that an object has all these attributes."""
+    missing = [name for name in names if not hasattr(owner, name)]
+    assert not missing, (
+        f"{owner!r} of Numba {numba.__version__} has no {missing}, which dualtape.{user} uses"
+    )
+
+
+def add_one(x):
+    return x + 1.0
+
+
+# Dispatchers and caches: _jit, making, driver
+
+
+def test_a_dispatcher_asks_the_object_in_its_attribute_cache():
+    class Recorder(NullCache):
+        asked, saved = [], []
+
+        def load_overload(self, sig, target_context):
+            self.asked.append(sig)
+
+        def save_overload(self, sig, cres):
+            self.saved.append(cres.signature)
+
+    function = numba.njit(add_one)
+    assert type(function._cache) is NullCache, "dualtape._jit tells by this that nothing is cached"
+    function._cache = Recorder()
+    assert function(1.0) == 2.0
+    assert Recorder.asked == [(types.float64,)]
+    assert [sig.return_type for sig in Recorder.saved] == [types.float64]
+
+
+def test_a_function_cache_finds_entries_by_index_key(tmp_path, monkeypatch):
+    assert_parameters(FunctionCache._index_key, ["self", "sig", "codegen"], "_jit")
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+
+    class Stamped(FunctionCache):
+        stamp = "first"
+
+        def _index_key(self, sig, codegen):
+            return (sig, codegen.magic_tuple(), self.stamp)
+
+    def compiled_anew(stamp):
+        function = numba.njit(add_one)
+        function._cache = Stamped(function.py_func)
+        function._cache.stamp = stamp
+        assert function(1.0) == 2.0
+        return sum(function.stats.cache_hits.values())
+
+    assert [compiled_anew(s) for s in ("first", "first", "second", "second")] == [0, 1, 0, 1]
+
+
+def test_the_codegen_names_the_machine():
+    magic = cpu_target.target_context.codegen().magic_tuple()
+    assert isinstance(magic, tuple)
+    assert hash(magic) == hash(cpu_target.target_context.codegen().magic_tuple())
+
+
+def test_a_function_without_a_source_file_cannot_be_cached():
+    """_jit catches the error and compiles each time."""
+    scope = {}
+    exec(compile("def f(x): return x", "<no file>", "exec"), scope)
+    with pytest.raises(RuntimeError, match="no locator available"):
+        FunctionCache(scope["f"])
+
+
+def test_the_dispatcher_takes_a_compiler():
+    assert_parameters(
+        CPUDispatcher.__init__,
+        ["self", "py_func", "locals", "targetoptions", "pipeline_class"],
+        "activate",
+    )
+    function = numba.njit(nogil=True)(add_one)
+    assert_has(function, ["py_func", "targetoptions", "overloads", "stats"], "activate")
+    assert function.targetoptions["nogil"] is True
+
+
+def test_compile_for_args_may_return_another_function():
+    """It is called from C if no compiled version fits; what it returns gets the arguments."""
+    calls = []
+
+    class Forwarding(CPUDispatcher):
+        def _compile_for_args(self, *args, **kws):
+            if isinstance(args[0], int):
+                calls.append(args)
+                return lambda *a, **k: self(float(a[0]))
+            return super()._compile_for_args(*args, **kws)
+
+    function = Forwarding(add_one, targetoptions={"nopython": True})
+    assert function(1) == 2.0
+    assert calls == [(1,)]
+    assert function(1.5) == 2.5
+    assert function.nopython_signatures == [typing.signature(types.float64, types.float64)]
+
+
+def test_omitted_arguments_reach_compile_for_args_with_their_default():
+    seen = []
+
+    class Recording(CPUDispatcher):
+        def _compile_for_args(self, *args, **kws):
+            seen.extend(args)
+            return super()._compile_for_args(*args, **kws)
+
+    function = Recording(lambda x, y=2.0: x * y, targetoptions={"nopython": True})
+    assert function(3.0) == 6.0
+    assert isinstance(seen[1], dispatcher.OmittedArg)
+    assert seen[1].value == 2.0
+
+
+def test_numba_type_attribute_makes_an_object_stand_for_a_dispatcher():
+    class Lazy:
+        function = numba.njit(add_one)  # the type refers to it weakly
+        _numba_type_ = types.Dispatcher(function)
+
+    lazy = Lazy()
+    assert numba.njit(lambda x: lazy(x))(1.0) == 2.0  # noqa: PLW0108
+    resolved = cpu_target.typing_context.resolve_value_type(lazy)
+    found = resolved.get_call_type(cpu_target.typing_context, (types.float64,), {})
+    assert (found.args, found.return_type) == ((types.float64,), types.float64)
+
+
+# Pipelines and IR: activate, aliasing, driver
+
+
+def test_a_pass_after_reconstruct_ssa_sees_untyped_ir_and_argument_types():
+    seen = {}
+
+    @register_pass(mutates_CFG=False, analysis_only=False)
+    class Spy(FunctionPass):
+        _name = "dualtape_test_spy"
+
+        def __init__(self):
+            FunctionPass.__init__(self)
+
+        def run_pass(self, state):
+            seen.update(args=state.args, blocks=state.func_ir.blocks, typemap=state.typemap)
+            return False
+
+    class Compiler(CompilerBase):
+        def define_pipelines(self):
+            manager = DefaultPassBuilder.define_nopython_pipeline(self.state)
+            manager.add_pass_after(Spy, ReconstructSSA)
+            manager.finalize()
+            return [manager]
+
+    function = CPUDispatcher(add_one, targetoptions={"nopython": True}, pipeline_class=Compiler)
+    assert function(1.0) == 2.0
+    assert seen["args"] == (types.float64,)
+    assert seen["typemap"] is None
+    assert any(isinstance(s, ir.Assign) for block in seen["blocks"].values() for s in block.body)
+
+
+def test_passes_are_pairs_of_a_class_and_a_description():
+    seen = []
+
+    class Compiler(CompilerBase):
+        def define_pipelines(self):
+            manager = DefaultPassBuilder.define_nopython_pipeline(self.state)
+            seen.extend(step for step, _ in manager.passes)
+            assert_has(self.state.flags, ["no_cpython_wrapper", "no_cfunc_wrapper"], "driver")
+            return [manager]
+
+    function = CPUDispatcher(add_one, targetoptions={"nopython": True}, pipeline_class=Compiler)
+    assert function(1.0) == 2.0
+    for step in (FixupArgs, ReconstructSSA, NopythonRewrites):
+        assert seen.count(step) == 1, f"{step} is not a pass of Numba {numba.__version__}"
+
+
+def test_the_rewrite_of_array_expressions_runs_after_inference():
+    assert RewriteArrayExprs in rewrite_registry.rewrites["after-inference"], (
+        "dualtape.activate leaves this rewrite out where active numbers are"
+    )
+    assert not RewriteRegistry().rewrites["after-inference"]
+    assert_parameters(RewriteRegistry.apply, ["self", "kind", "state"], "activate")
+    assert_has(PostProcessor, ["run", "remove_dels"], "activate")
+
+
+def test_the_frontend_returns_ir_without_types():
+    func_ir = compiler.run_frontend(add_one)
+    assert_has(
+        func_ir, ["blocks", "arg_names", "loc", "_definitions", "get_definition"], "aliasing"
+    )
+    assigned = [
+        s for block in func_ir.blocks.values() for s in block.body if isinstance(s, ir.Assign)
+    ]
+    (argument,) = (s for s in assigned if isinstance(s.value, ir.Arg))
+    assert argument.value.index == 0
+    assert build_definitions(func_ir.blocks)[argument.target.name] == [argument.value]
+    operation = next(s.value for s in assigned if getattr(s.value, "op", None) == "binop")
+    assert operation.lhs.name == argument.target.name
+    assert isinstance(func_ir.get_definition(operation.rhs), ir.Const)
+
+
+def test_ir_nodes_are_built_as_the_package_builds_them():
+    assert_parameters(ir.Var.__init__, ["self", "scope", "name", "loc"], "activate")
+    assert_parameters(ir.Assign.__init__, ["self", "value", "target", "loc"], "activate")
+    assert_parameters(ir.Global.__init__, ["self", "name", "value", "loc"], "activate")
+    assert_parameters(ir.Const.__init__, ["self", "value", "loc"], "driver")
+    assert_parameters(ir.Arg.__init__, ["self", "name", "index", "loc"], "driver")
+    assert_parameters(ir.Return.__init__, ["self", "value", "loc"], "driver")
+    assert_parameters(ir.Block.__init__, ["self", "scope", "loc"], "driver")
+    assert_parameters(ir.Expr.call, ["func", "args", "kws", "loc"], "activate")
+    assert_parameters(ir.Expr.cast, ["value", "loc"], "driver")
+    assert_parameters(ir.Expr.build_tuple, ["items", "loc"], "driver")
+    assert_parameters(ir.Expr.static_getitem, ["value", "index", "index_var", "loc"], "driver")
+    assert mk_unique_var("$plain") != mk_unique_var("$plain")
+
+
+def test_a_function_gets_another_body_by_derive():
+    @register_pass(mutates_CFG=True, analysis_only=False)
+    class ReturnSeven(FunctionPass):
+        _name = "dualtape_test_return_seven"
+
+        def __init__(self):
+            FunctionPass.__init__(self)
+
+        def run_pass(self, state):
+            func_ir, loc = state.func_ir, state.func_ir.loc
+            scope = ir.Scope(None, loc)
+            block = ir.Block(scope, loc)
+            seven, cast = (scope.define(name, loc) for name in ("$seven", "$cast"))
+            block.append(ir.Assign(ir.Const(7.0, loc), seven, loc))
+            block.append(ir.Assign(ir.Expr.cast(seven, loc), cast, loc))
+            block.append(ir.Return(cast, loc))
+            state.func_ir = func_ir.derive({0: block})
+            state.func_ir._definitions = build_definitions({0: block})
+            return True
+
+    class Compiler(CompilerBase):
+        def define_pipelines(self):
+            manager = DefaultPassBuilder.define_nopython_pipeline(self.state)
+            manager.add_pass_after(ReturnSeven, FixupArgs)
+            manager.finalize()
+            return [manager]
+
+    function = CPUDispatcher(add_one, targetoptions={"nopython": True}, pipeline_class=Compiler)
+    assert function(1.0) == 7.0
+
+
+def test_contexts_learn_of_functions_made_while_compiling():
+    assert_has(cpu_target.typing_context, ["refresh", "_lookup_global"], "activate")
+    assert_has(cpu_target.target_context, ["refresh"], "activate")
+    known = cpu_target.typing_context._lookup_global
+    assert known(add_one) is None
+    assert known(sum) is not None, "a function with an overload must be known to Numba"
+
+
+# Typing and lowering: elementary, emit, arrays
+
+
+def stub(x, y):
+    raise NotImplementedError
+
+
+@infer_global(stub)
+class GenericTemplate(AbstractTemplate):
+    def generic(self, args, kws):
+        return signature(types.int64, *args)
+
+
+@infer_global(stub)
+class FirstTemplate(AbstractTemplate):
+    metadata = {"target": "cpu"}  # noqa: RUF012
+    prefer_literal = True
+    seen = []  # noqa: RUF012
+
+    def generic(self, args, kws):
+        self.seen.append(args)
+        return signature(types.float64, *args)
+
+    def get_impl_key(self, sig):
+        return (stub, "of this test")
+
+
+@lower_builtin((stub, "of this test"), types.VarArg(types.Any))
+def lower_stub(context, builder, sig, args):
+    return context.get_constant(types.float64, 42.0)
+
+
+def test_a_template_for_the_cpu_is_asked_before_the_generic_ones():
+    assert numba.njit(lambda x: stub(x, 3))(1.0) == 42.0
+
+
+def test_a_template_may_ask_for_literal_types_first():
+    FirstTemplate.seen.clear()
+    numba.njit(lambda x: stub(x, 3))(1.0)
+    (first, *_) = FirstTemplate.seen
+    assert first[1] == types.literal(3)
+    assert first[1].literal_value == 3
+
+
+def test_lowering_calls_another_dispatcher():
+    """The steps of emit.invoke."""
+    square = numba.njit(lambda x: x * x)
+
+    @intrinsic
+    def squared(typingctx, x):
+        def codegen(context, builder, sig, args):
+            function_type = context.typing_context.resolve_value_type(square)
+            found = function_type.get_call_type(context.typing_context, sig.args, {})
+            implementation = context.get_function(function_type, found)
+            context.add_linking_libs(getattr(implementation, "libs", ()))
+            return implementation(builder, args)
+
+        return x(x), codegen
+
+    assert numba.njit(lambda x: squared(x))(3.0) == 9.0  # noqa: PLW0108
+
+
+def test_lowering_raises_an_exception():
+    @intrinsic
+    def fail_if_zero(typingctx, x):
+        def codegen(context, builder, sig, args):
+            zero = builder.fcmp_ordered("==", args[0], llvm.Constant(args[0].type, 0.0))
+            with builder.if_then(zero, likely=False):
+                context.call_conv.return_user_exc(builder, IndexError, ("it is zero",))
+            return args[0]
+
+        return x(x), codegen
+
+    function = numba.njit(lambda x: fail_if_zero(x))  # noqa: PLW0108
+    assert function(1.0) == 1.0
+    with pytest.raises(IndexError, match="it is zero"):
+        function(0.0)
+
+
+def test_helpers_that_index_broadcast_operands():
+    fields = [
+        "context", "builder", "shape", "strides", "data", "layout", "base_type", "ndim",
+        "return_val",
+    ]  # fmt: skip
+    assert list(npyimpl._ArrayHelper._fields) == fields, "dualtape.arrays passes these in order"
+    assert_has(
+        npyimpl._ArrayHelper,
+        ["create_iter_indices", "load_data", "store_data"],
+        "arrays",
+    )
+    assert_parameters(
+        npyimpl._ScalarHelper.__init__, ["self", "ctxt", "bld", "val", "ty"], "arrays"
+    )
+
+
+def test_arrays_are_made_while_lowering():
+    assert_parameters(
+        arrayobj._empty_nd_impl, ["context", "builder", "arrtype", "shapes"], "arrays"
+    )
+    assert_parameters(
+        arrayobj.populate_array,
+        ["array", "data", "shape", "strides", "itemsize", "meminfo"],
+        "seed",
+    )
+
+
+# Data models and jitclasses: byvalue, partials
+
+
+def test_data_models_have_the_methods_that_partials_define():
+    for name in (
+        "get_value_type", "get_data_type", "get_argument_type", "get_return_type",
+        "as_data", "from_data", "as_argument", "from_argument", "as_return", "from_return",
+        "load_from_data_pointer", "traverse",
+    ):  # fmt: skip
+        assert_has(models.DataModel, [name], "partials")
+    assert_parameters(
+        models.DataModel.load_from_data_pointer, ["self", "builder", "ptr", "align"], "partials"
+    )
+    assert_parameters(models.StructModel.__init__, ["self", "dmm", "fe_type", "members"], "byvalue")
+    assert_has(default_manager, ["register", "lookup"], "byvalue")
+
+
+def test_a_jitclass_is_registered_with_a_class_type_of_ones_own():
+    base = jitclass_base
+    assert_parameters(base.register_class_type, ["cls", "spec", "class_ctor", "builder"], "byvalue")
+    assert_parameters(
+        types.ClassType.__init__,
+        [
+            "self", "class_def", "ctor_template_cls", "struct", "jit_methods", "jit_props",
+            "jit_static_methods",
+        ],
+        "byvalue",
+    )  # fmt: skip
+    assert types.ClassType.instance_type_class is types.ClassInstanceType
+
+    class Plain:
+        def __init__(self, x):
+            self.x = x
+
+    made = []
+
+    def make(*args):
+        made.append(types.ClassType(*args))
+        return made[0]
+
+    jitclass = base.register_class_type(Plain, [("x", types.float64)], make, base.ClassBuilder)
+    instance_type = jitclass.class_type.instance_type
+    assert jitclass.class_type is made[0]
+    assert dict(instance_type.struct) == {"x": types.float64}
+    assert list(instance_type.jit_methods) == ["__init__"]
+    assert_has(instance_type, ["class_type", "key", "get_reference_type"], "byvalue")
+
+
+def test_the_registry_of_jitclasses_takes_lowerings():
+    registry = jitclass_base.ClassBuilder.class_impl_registry
+    assert isinstance(registry, imputils.Registry)
+    assert_has(registry, ["lower", "lower_getattr_generic", "lower_setattr_generic"], "byvalue")
+    assert_parameters(
+        jitclass_base.get_attr_impl, ["context", "builder", "typ", "value", "attr"], "byvalue"
+    )
+    assert_parameters(jitclass_base._add_linking_libs, ["context", "call"], "byvalue")
+
+
+def test_fields_of_jitclasses_have_mangled_names():
+    assert jitclass_base._mangle_attr("value") == "m_value", "dualtape.emit writes m_ itself"
+
+
+def test_helpers_of_code_generation():
+    for name in ("alloca_once", "alloca_once_value", "gep", "unpack_tuple", "if_unlikely"):
+        assert_has(cgutils, [name], "partials")
+    assert cgutils.false_bit.constant == 0
+
+
+# Error reports: retell
+
+
+def first_line_and_constraint():
+    function = numba.njit(lambda x: x.no_such_attribute)
+    with pytest.raises(TypingError) as caught:
+        function(1.0)
+    return str(caught.value).splitlines()[0]
+
+
+def test_the_first_line_of_a_typing_error_names_the_step():
+    assert "nopython frontend" in first_line_and_constraint()
+
+
+class OwnError(Exception):
+    pass
+
+
+def refuse(x):
+    raise NotImplementedError
+
+
+@infer_global(refuse)
+class RefusingTemplate(AbstractTemplate):
+    def generic(self, args, kws):
+        raise OwnError("refused")
+
+
+def test_an_exception_while_typing_passes_the_line_being_typed():
+    """retell.located reads the local variable `constraint` of a frame of the traceback."""
+
+    def calls(x):
+        y = x + 1.0
+        return refuse(y)  # the line to be found
+
+    with pytest.raises(OwnError) as caught:
+        numba.njit(calls)(1.0)
+    frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+    found = [
+        frame.f_locals["constraint"].loc
+        for frame in frames
+        if frame.f_code.co_name == "propagate" and "constraint" in frame.f_locals
+    ]
+    source, start = inspect.getsourcelines(calls)
+    expected = start + next(i for i, line in enumerate(source) if "refuse(y)" in line)
+    assert [loc.line for loc in found] == [expected], (
+        "no `constraint` with a line in ConstraintNetwork.propagate, which dualtape.retell reads"
+    )
