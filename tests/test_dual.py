@@ -876,7 +876,21 @@ def test_a_variable_takes_numbers_of_two_levels():
     assert_same(either(low, high, True), VectorDual(low, [dual(0.0, 0.0)]))
 
 
-def test_loops_and_recursion_of_the_plain_function():
+def test_a_list_of_numbers_takes_constants_and_numbers_of_a_lower_level():
+    @numba.njit
+    def filled(low, high):
+        items = [high, high]
+        items[0] = low
+        items.append(low)
+        items.append(True)
+        return items
+
+    low, high = dual(3.0, 1.0), nested(2.0, 2)
+    constant = VectorDual(low, [dual(0.0, 0.0)])
+    assert_same(filled(low, high), [constant, high, constant, 0 * high + 1])
+
+
+def test_loops_follow_the_plain_function():
     @numba.njit
     def newton_root(a):
         x = a

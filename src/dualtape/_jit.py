@@ -136,8 +136,8 @@ def specialized(stub: Callable[..., Any]) -> Callable[[Callable[..., Any]], Call
     """
 
     def register(choose: Callable[..., Any]) -> Callable[..., Any]:
-        def chosen(*args: Any) -> Any:
-            implementation = choose(*args)
+        def chosen(*args: Any, **kwargs: Any) -> Any:
+            implementation = choose(*args, **kwargs)
             if implementation is not None:
                 implementation.__annotations__ = {}
             return implementation

@@ -59,11 +59,18 @@ def activated_type(ty: Any, number: NumberType) -> Any:
     lower = level(number) - 1
     if isinstance(ty, types.Array) and level(ty.dtype) <= lower and _is_real(ty.dtype):
         return types.Array(number, ty.ndim, "C")
-    if isinstance(ty, types.List) and level(ty.dtype) <= lower and _is_real(ty.dtype):
-        return types.List(number)
+    if isinstance(ty, types.List):
+        return types.List(_active_item(ty.dtype, number))
     if isinstance(ty, types.BaseTuple):
         return types.BaseTuple.from_types([activated_type(t, number) for t in ty])
     return ty
+
+
+def _active_item(ty: Any, number: NumberType) -> Any:
+    """Return the type that an item of a list gets."""
+    if isinstance(ty, types.BaseTuple):
+        return types.BaseTuple.from_types([_active_item(item, number) for item in ty])
+    return number if _is_real(ty) and level(ty) < number.level else ty
 
 
 def _is_real(ty: Any) -> bool:
@@ -79,7 +86,8 @@ def activator(number: NumberType) -> Any:
         target = activated_type(value, number)
         for ty, kernel in ((types.Array, to_numbers), (types.List, list_to_numbers)):
             if isinstance(value, ty) and target != value:
-                typingctx.resolve_value_type(kernel).get_call_type(typingctx, (value, number), {})
+                like = target.dtype
+                typingctx.resolve_value_type(kernel).get_call_type(typingctx, (value, like), {})
 
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             return activate_value(context, builder, sig.args[0], args[0], number)
@@ -102,9 +110,10 @@ def activate_value(context: Any, builder: Any, ty: Any, value: Any, number: Numb
             for i, t in enumerate(ty)
         ]
         return context.make_tuple(builder, activated_type(ty, number), items)
-    like = context.get_constant_null(number)
+    like_type = activated_type(ty, number).dtype
+    like = context.get_constant_null(like_type)
     kernel = to_numbers if isinstance(ty, types.Array) else list_to_numbers
-    return invoke(context, builder, kernel, (ty, number), (value, like))[1]
+    return invoke(context, builder, kernel, (ty, like_type), (value, like))[1]
 
 
 @register_pass(mutates_CFG=False, analysis_only=False)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Iterator
-from types import FunctionType, ModuleType
+from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ __all__ = ["Aliases", "constant_of", "written_arguments"]
 
 BUILDERS = {"build_tuple", "build_list"}
 VIEWS = {"T", "real", "flat", "reshape", "ravel", "transpose", "view", "swapaxes", "squeeze"}
-WRITERS = {"fill", "sort", "append", "insert", "extend", "itemset"}
+WRITERS = {"fill", "sort", "itemset"}  # append and extend: Numba refines the list's type itself
 _VIEW_FUNCTIONS = {
     np.reshape, np.ravel, np.transpose, np.swapaxes, np.asarray, np.ascontiguousarray, np.squeeze,
     np.expand_dims, np.atleast_1d, np.atleast_2d, np.flip, np.fliplr, np.flipud, np.broadcast_to,
@@ -114,7 +114,16 @@ class Aliases:
                 return [method[0]]
             if _in(constant_of(self.func_ir, definition.func), _VIEW_FUNCTIONS):
                 return list(definition.args)
+            if self._calls_user(definition):  # it may return one of its arguments
+                return [*definition.args, *(var for _, var in definition.kws)]
         return None
+
+    def _calls_user(self, definition: Any) -> bool:
+        if getattr(definition, "op", None) != "call":
+            return False
+        function = constant_of(self.func_ir, definition.func)
+        py_func = getattr(function, "py_func", function)
+        return isinstance(py_func, FunctionType) and not is_library(py_func)
 
     def roots(self, var: Any, seen: set[str] | None = None) -> set[str]:
         """Return the names of the statements (or arguments) that made the array `var` shows."""
@@ -125,7 +134,11 @@ class Aliases:
         found: set[str] = set()
         for definition in self.func_ir._definitions.get(var.name, []):
             aliased = self._aliased(definition)
-            if aliased is None or getattr(definition, "op", "") in BUILDERS:
+            if (
+                aliased is None
+                or getattr(definition, "op", "") in BUILDERS
+                or self._calls_user(definition)
+            ):
                 found.add(var.name)
             for other in aliased or ():
                 found |= self.roots(other, seen)
@@ -164,11 +177,19 @@ class Aliases:
             )
 
     def written(self) -> set[str]:
-        """Return the roots of everything that is stored into."""
+        """Return the roots of everything that is stored into.
+
+        What meets something else in one variable counts as well: their types must agree.
+        """
         found: set[str] = set()
+        for name, definitions in self.func_ir._definitions.items():
+            if len(definitions) > 1:  # without SSA form there are no phi nodes
+                found |= self.roots(SimpleNamespace(name=name))
         for statement in self._statements():
             for var in self._stored(statement):
                 found |= self.roots(var)
+            if getattr(getattr(statement, "value", None), "op", None) == "phi":
+                found |= self.roots(statement.target)
         return found
 
     def is_constructor(self, expr: Any) -> bool:

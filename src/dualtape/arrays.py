@@ -60,6 +60,9 @@ class ElementwiseTemplate(AbstractTemplate):
             return None
         if type(self).key in INPLACE:
             return signature(args[0], *args) if isinstance(args[0], types.Array) else None
+        inputs = getattr(type(self).key, "nin", len(args))
+        if len(args) == inputs + 1:  # an explicit output
+            return signature(args[-1], *args) if isinstance(arrays[-1].dtype, NumberType) else None
         dtype = type(self).result(self.context, elements)
         return signature(types.Array(dtype, max(a.ndim for a in arrays), "C"), *args)
 
@@ -115,12 +118,11 @@ def _raise_if(context: Any, builder: Any, condition: Any, name: str) -> None:
         context.call_conv.return_user_exc(builder, ValueError, (message,))
 
 
-def _output(context: Any, builder: Any, sig: Any, inputs: list[Any], name: str) -> Any:
-    """Return where results go: a new array, or the first operand of an in-place operator."""
+def _output(context: Any, builder: Any, sig: Any, inputs: list[Any], name: str, target: Any) -> Any:
+    """Return where results go: a new array, or `target` if there is one."""
     one = ir.Constant(ir.IntType(64), 1)
-    if name in INPLACE_NAMES:
-        target = inputs[0]
-        fitted = _fit(context, builder, name, list(target.shape), inputs[1:])
+    if target is not None:
+        fitted = _fit(context, builder, name, list(target.shape), inputs)
         for own, common in zip(target.shape, fitted, strict=True):
             _raise_if(context, builder, builder.icmp_signed("!=", own, common), name)
         return target
@@ -130,12 +132,17 @@ def _output(context: Any, builder: Any, sig: Any, inputs: list[Any], name: str) 
     return _helper(context, builder, result, array)
 
 
-def _loop(make_code: Callable[..., Any], name: str) -> Callable[..., Any]:
+def _loop(make_code: Callable[..., Any], name: str, nin: int | None = None) -> Callable[..., Any]:
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         pairs = zip(sig.args, args, strict=True)
         inputs = [_helper(context, builder, ty, arg) for ty, arg in pairs]
-        output = _output(context, builder, sig, inputs, name)
-        elements = [_element(ty) for ty in sig.args]
+        count = len(inputs) if nin is None else nin
+        given = 0 if name in INPLACE_NAMES else len(inputs) - 1
+        has_target = name in INPLACE_NAMES or len(inputs) == count + 1
+        target = inputs[given] if has_target else None
+        inputs = inputs[:count]
+        output = _output(context, builder, sig, inputs, name, target)
+        elements = [_element(ty) for ty in sig.args[:count]]
         compute = make_code(context, builder, elements, sig.return_type.dtype)
         indices = [operand.create_iter_indices() for operand in inputs]
         with cgutils.loop_nest(builder, output.shape, intp=output.shape[0].type) as position:
@@ -144,8 +151,8 @@ def _loop(make_code: Callable[..., Any], name: str) -> Callable[..., Any]:
                 index.update_indices(position, i)
                 values.append(operand.load_data(index.as_values()))
             output.store_data(position, compute(*values))
-        if name in INPLACE_NAMES:
-            return impl_ret_borrowed(context, builder, sig.return_type, args[0])
+        if has_target:
+            return impl_ret_borrowed(context, builder, sig.return_type, args[given])
         return impl_ret_new_ref(context, builder, sig.return_type, output.return_val)
 
     return lower
@@ -157,7 +164,8 @@ def _register_elementwise(target: Any, function: Callable[..., Any], result: Any
         return scalar_code(context, builder, function, arg_types, dtype, keeps)
 
     type_global(target, ElementwiseTemplate, result=staticmethod(result))
-    lowering = _loop(code, getattr(target, "__name__", None) or target.name)
+    name = getattr(target, "__name__", None) or target.name
+    lowering = _loop(code, name, getattr(target, "nin", None))
     lower_builtin((target, "numbers"), types.VarArg(types.Any))(lowering)
 
 

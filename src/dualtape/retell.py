@@ -17,10 +17,8 @@ from .errors import DualtapeError, MissingRuleError, UnsupportedFunctionError
 
 __all__ = ["located", "retold"]
 
-_UNKNOWN_FUNCTION = re.compile(
-    r"No implementation of function (.*?) found for signature", re.DOTALL
-)
-_CALLED = re.compile(r">>> ([\w.]+)\(")
+
+_CALLED = re.compile(r">>> ([\w.]+)\((.*)\)")
 _UNTYPED_GLOBAL = re.compile(r"Untyped global name '([^']*)'")
 _LINE = re.compile(r'File "([^"]+)", line (\d+)')
 
@@ -45,8 +43,8 @@ def retold(error: numba_errors.NumbaError, name: str, py_func: Any) -> DualtapeE
     text = _plain(str(error))
     where = _where(text)
     active = "VectorDual" in text or "HyperDual" in text
-    called = _CALLED.search(text)
-    if active and _UNKNOWN_FUNCTION.search(text) and called is not None:
+    called = next((m for m in _CALLED.finditer(text) if m[1] != "run_driver"), None)
+    if active and called is not None and "Dual" in called[2]:
         return MissingRuleError(
             f"{name}: {where}calls {_function_name(text, called[1])} on an active number, which "
             "has no derivative rule; give it one with dualtape.custom_rule, or pass it "
