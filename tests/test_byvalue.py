@@ -234,11 +234,12 @@ def test_compiled_code_is_loaded_from_disk_in_a_second_process(tmp_path):
     assert any(Path(tmp_path / "cache").rglob("*.nbc"))
 
 
-def test_a_pickled_number_and_type_are_those_of_another_process(tmp_path):
+def test_a_pickled_number_and_type_are_those_of_another_process():
     script = (
         "import pickle, sys, numba; number, ty = pickle.load(sys.stdin.buffer); "
         "assert numba.typeof(number) is ty; "
-        "sys.stdout.buffer.write(pickle.dumps((number * 2.0, ty)))"
+        "names = ty.name, ty.class_type.name; "
+        "sys.stdout.buffer.write(pickle.dumps((number * 2.0, ty, names)))"
     )
     for number in NUMBERS.values():
         payload = pickle.dumps((number, numba.typeof(number)))
@@ -251,6 +252,7 @@ def test_a_pickled_number_and_type_are_those_of_another_process(tmp_path):
             timeout=300,
         )
         assert finished.returncode == 0, finished.stderr.decode()
-        doubled, ty = pickle.loads(finished.stdout)
+        doubled, ty, names = pickle.loads(finished.stdout)
+        assert names == (ty.name, ty.class_type.name), "a name differs between processes"
         assert ty is numba.typeof(number)
         assert_same(doubled, 2.0 * number)

@@ -217,6 +217,40 @@ def test_an_input_without_influence_never_makes_a_derivative_nan():
         assert number.e12[1] == number.e12[2] == 0.0
 
 
+@pytest.mark.parametrize(
+    ("e1", "e2", "block"),
+    [
+        ([1.0, 0.0], [1.0, 0.0], [-inf, 0.0, 0.0, 0.0]),
+        ([0.0, 1.0], 1.0, [0.0, -inf]),
+        (1.0, [0.0, 1.0], [0.0, -inf]),
+        (1.0, 0.0, 0.0),
+    ],
+)
+def test_strong_zero_holds_in_blocks(e1, e2, block):
+    """Through two singular functions: the inner derivatives are infinite or exactly zero."""
+    for f in (lambda x: np.sqrt(np.sqrt(x)), lambda x: (x**0.5) ** 0.5):
+        number = in_both_worlds(f, HyperDual(0.0, e1, e2))
+        assert_same(number.e12, block if isinstance(block, float) else Partials(block))
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        VectorDual(hyper(0.0), [HyperDual(1.0, 0.0, 0.0, 0.0), HyperDual(0.0, 0.0, 0.0, 0.0)]),
+        HyperDual(VectorDual(0.0, [1.0]), [1.0, 0.0], [1.0, 0.0]),
+    ],
+    ids=["VectorDual over HyperDual", "HyperDual over VectorDual"],
+)
+def test_strong_zero_holds_in_nested_numbers(number):
+    for f in (np.sqrt, np.log, np.cbrt):
+        root = in_both_worlds(lambda x, f=f: f(x), number)
+        lanes = root.partials if isinstance(root, VectorDual) else root.e1
+        assert math.isinf(flat(lanes[0])[0])
+        assert not any(flat(lanes[1]))
+        if isinstance(root, HyperDual):
+            assert not any(flat(root.e12[1:]))
+
+
 # Division by zero
 
 

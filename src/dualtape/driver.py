@@ -173,6 +173,7 @@ class Transform(CPUDispatcher):
             signature, targetoptions={"nopython": True, "nogil": True}, pipeline_class=compiler
         )
         self.inputs = inputs
+        self.options: Any = None  # what tells transforms of one function apart
         self.__name__ = name
         self.__qualname__ = name
 
@@ -187,7 +188,7 @@ class Transform(CPUDispatcher):
             return super()._compile_for_args(*args, **kws)
         except DualtapeError as error:
             raise located(error, self.__name__) from error.__cause__
-        except numba_errors.NumbaError as error:
+        except (numba_errors.NumbaError, numba_errors.UnsupportedBytecodeError) as error:
             raise retold(error, self.__name__, self.py_func) from error
 
     def _converted(self, args: tuple[Any, ...]) -> tuple[Any, ...] | None:

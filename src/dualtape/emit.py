@@ -249,6 +249,8 @@ def invoke(context: Any, builder: Any, function: Any, arg_types: Any, args: Any)
         first = len(sig.args) - 1  # what *args collects travels as one tuple
         rest = context.make_tuple(builder, sig.args[-1], args[first:])
         arg_types, args = (*arg_types[:first], sig.args[-1]), (*args[:first], rest)
+    for omitted in sig.args[len(args) :]:  # defaults take no room in a call
+        arg_types, args = (*arg_types, omitted), (*args, context.get_dummy_value())
     values = [
         context.cast(builder, value, ty, wanted)
         for value, ty, wanted in zip(args, arg_types, sig.args, strict=True)
@@ -304,7 +306,7 @@ def strong(partial: Any, factor: Any, *, either: bool = False) -> Any:
             return partial.build([strong(lane, factor, either=either) for lane in partial.lanes()])
         return partial._like(_select(partial, partial.splat(factor), either=either))
     if hasattr(partial, "strong"):
-        return partial.strong(factor)
+        return partial.strong(factor, either=either)
     if isinstance(partial, Emitted):
         return partial._like(_select(partial, partial._operand(factor), either=either))
     decided = partial == 0.0 or (either and factor == 0.0)
@@ -324,17 +326,22 @@ def _select(partial: Any, factor: Any, *, either: bool) -> Any:
     return builder.select(decided, zero, builder.fmul(partial.ir, factor))
 
 
-def outer(a: Any, b: Any) -> Any:
-    """Return all products a_i b_j, row by row."""
+def outer(a: Any, b: Any, product: Any = operator.mul) -> Any:
+    """Return all products a_i b_j, row by row; under a strong `product`, 0 times inf is 0."""
+    if product is not operator.mul:
+        product = strong_either
     if isinstance(a, EmittedPartials) and isinstance(b, EmittedPartials):
         n, m = a.type.n, b.type.n
         ty = PartialsType(a.type.base, n * m)
         if a.type.is_vector:
             rows = gather_lanes(a.builder, a.ir, [i for i in range(n) for _ in range(m)])
             columns = gather_lanes(b.builder, b.ir, [j for _ in range(n) for j in range(m)])
-            return EmittedPartials(a.context, a.builder, ty, a.builder.fmul(rows, columns))
-        products = [x * y for x in a.lanes() for y in b.lanes()]
+            block = EmittedPartials(a.context, a.builder, ty, rows)
+            if product is operator.mul:
+                return block._like(a.builder.fmul(rows, columns))
+            return block._like(_select(block, columns, either=True))
+        products = [product(x, y) for x in a.lanes() for y in b.lanes()]
         return zero_partials(a.context, a.builder, ty).build(products)
     if isinstance(a, tuple) and isinstance(b, tuple):
-        return type(a)(x * y for x in a for y in b)
-    return b * a if isinstance(b, EmittedPartials | tuple) else a * b
+        return type(a)(product(x, y) for x in a for y in b)
+    return product(b, a) if isinstance(b, EmittedPartials | tuple) else product(a, b)

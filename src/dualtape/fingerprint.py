@@ -30,13 +30,15 @@ def fingerprint(function: Any) -> str:
 def _add(digest: Any, value: Any, seen: set[int]) -> None:
     if id(value) in seen:
         return
-    rule = CUSTOM_RULES.get(value) if callable(value) and value.__hash__ is not None else None
+    rule = _rule_of(value)
     if rule is not None:
         seen.add(id(value))
         _add(digest, rule.jet, seen)
     elif isinstance(value, Dispatcher):
         seen.add(id(value))
-        digest.update(repr((type(value).__name__, value.__name__, value.targetoptions)).encode())
+        digest.update(
+            repr((value.__name__, value.targetoptions, getattr(value, "options", None))).encode()
+        )
         _add(digest, value.py_func, seen)
     elif isinstance(value, FunctionType):
         seen.add(id(value))
@@ -79,9 +81,22 @@ def _add_code(digest: Any, code: CodeType, scope: dict[str, Any], seen: set[int]
 
 
 def _add_members(digest: Any, module: ModuleType, names: tuple[str, ...], seen: set[int]) -> None:
-    """Add what is reached as module.name, for modules of the user's own."""
-    if module.__name__.partition(".")[0] in ("numpy", "math", "scipy", "numba", "dualtape"):
-        return
+    """Add what is reached as module.name; of libraries only what has a rule of the user's."""
+    library = module.__name__.partition(".")[0] in _LIBRARIES
     for name in names:
-        if hasattr(module, name):
-            _add(digest, getattr(module, name), seen)
+        if not hasattr(module, name):
+            continue
+        member = getattr(module, name)
+        if isinstance(member, ModuleType):
+            if id(member) not in seen:
+                seen.add(id(member))
+                _add_members(digest, member, names, seen)
+        elif not library or _rule_of(member) is not None:
+            _add(digest, member, seen)
+
+
+_LIBRARIES = ("numpy", "math", "scipy", "numba", "dualtape")
+
+
+def _rule_of(value: Any) -> Any:
+    return CUSTOM_RULES.get(value) if callable(value) and value.__hash__ is not None else None

@@ -104,7 +104,7 @@ class HyperDual(Number):
         f1, f11 = settle(f1), settle(f11)
         e12 = product(self.e12, f1)
         if f11 is not None:
-            e12 = e12 + product(outer(self.e1, self.e2), f11)
+            e12 = e12 + product(outer(self.e1, self.e2, product), f11)
         return HyperDual.of(f, product(self.e1, f1), product(self.e2, f1), e12)
 
     def lift2(self, o: HyperDual, jet: tuple[Any, ...], product: Any = operator.mul) -> HyperDual:
@@ -114,11 +114,12 @@ class HyperDual(Number):
         e2 = product(self.e2, fx) + product(o.e2, fy)
         e12 = product(self.e12, fx) + product(o.e12, fy)
         if fxx is not None:
-            e12 = e12 + product(outer(self.e1, self.e2), fxx)
+            e12 = e12 + product(outer(self.e1, self.e2, product), fxx)
         if fxy is not None:
-            e12 = e12 + product(outer(self.e1, o.e2), fxy) + product(outer(o.e1, self.e2), fxy)
+            e12 = e12 + product(outer(self.e1, o.e2, product), fxy)
+            e12 = e12 + product(outer(o.e1, self.e2, product), fxy)
         if fyy is not None:
-            e12 = e12 + product(outer(o.e1, o.e2), fyy)
+            e12 = e12 + product(outer(o.e1, o.e2, product), fyy)
         return HyperDual.of(f, e1, e2, e12)
 
 

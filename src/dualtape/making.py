@@ -55,7 +55,8 @@ def make_transform(
 
 def cached(transform: Transform, function: Any, key: Any) -> Transform:
     """Let derivatives of an ``@njit(cache=True)`` function be cached beside it."""
-    if not isinstance(getattr(function, "_cache", NullCache()), NullCache):
+    transform.options = key
+    if type(getattr(function, "_cache", NullCache())) is not NullCache:
         use_cache(transform, lambda: _stamp(function, key), place=function.py_func)
     return transform
 

@@ -104,11 +104,12 @@ class Number:
         face: Any = type(self)
         return member_type(face, base, *self.widths())
 
-    def strong(self, factor: Any) -> Any:
+    def strong(self, factor: Any, *, either: bool = False) -> Any:
         """Multiply by `factor`, where zeros of this number stay zero; see `emit.strong`."""
+        product = strong_either if either else strong
         if not self._is_peer(factor):
-            return self.lift1(strong(self.value, factor), factor, None, strong)
-        f = strong(self.value, factor.value)
+            return self.lift1(product(self.value, factor), factor, None, product)
+        f = product(self.value, factor.value)
         return self.lift2(factor, (f, factor.value, self.value, None, 1.0, None), strong_either)
 
     def _is_peer(self, other: Any) -> bool | None:

@@ -98,7 +98,10 @@ class Plan:
                     f"{self.name}: argnums asks for argument {i}, but the function was called "
                     f"with {count} argument{'' if count == 1 else 's'}."
                 )
-        return tuple(i % count for i in argnums)
+        positions = tuple(i % count for i in argnums)
+        if len(set(positions)) != len(positions):
+            raise ArgumentError(f"{self.name}: argnums {argnums} names one argument twice.")
+        return positions
 
     def _check(self) -> None:
         for i, arg in zip(self.argnums, self.inputs, strict=True):

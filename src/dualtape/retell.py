@@ -11,7 +11,6 @@ import re
 from typing import Any
 
 import numba
-from numba.core import errors as numba_errors
 
 from .errors import DualtapeError, MissingRuleError, UnsupportedFunctionError
 
@@ -38,7 +37,7 @@ def located(error: DualtapeError, name: str) -> DualtapeError:
     return type(error)(f"{name}: {where}{error}")
 
 
-def retold(error: numba_errors.NumbaError, name: str, py_func: Any) -> DualtapeError:
+def retold(error: Exception, name: str, py_func: Any) -> DualtapeError:
     """Return our account of a Numba error met while `name` was compiled."""
     text = _plain(str(error))
     where = _where(text)
