@@ -23,7 +23,7 @@ NOT_YET = {
     "test_an_edit_gives_a_new_result[custom_rule]": "the cache does not see an edited custom rule",
     "test_a_number_made_by_the_user_is_not_a_result": "a number made by the user passes",
     "test_custom_rule_with_a_jet_too_short": "the length of a jet is not checked",
-    "test_functions_that_numba_cannot_compile[uses_an_undefined_name]": "the message is another one",
+    "test_functions_that_numba_cannot_compile[uses_an_undefined_name]": "another message",
     "test_gradient_of_a_result_that_is_not_a_scalar[none]": "the message is another one",
     "test_inner_function_that_captures_the_outer_variable": "told as a Numba error",
     "test_integers_made_of_active_numbers[as_range]": "told as a missing rule",
