@@ -27,6 +27,9 @@ RTOL_DIFFERENCES = 1e-9
 RTOL_PYTHON = 1e-13
 OFFSETS = ((1.0, 8.0 / 12.0), (-1.0, -8.0 / 12.0), (2.0, -1.0 / 12.0), (-2.0, 1.0 / 12.0))
 
+# 230 compilations take minutes: run with -m slow.
+pytestmark = pytest.mark.slow
+
 CASES = {}
 
 
