@@ -58,6 +58,8 @@ def check_grad(
     """
     if order not in (1, 2):
         raise ArgumentError(f"check_grad: order is {order!r}; expected 1 or 2")
+    x = np.asarray(args[argnums], dtype=float)
+    args = _with(args, argnums, x)
     first = jacobian(f, argnums) if derivative is None else derivative
     _compare("first", f, first, args, argnums, rtol)
     if order == 2:
@@ -69,12 +71,10 @@ def check_grad(
 def _compare(
     name: str, f: Any, derivative: Any, args: tuple[Any, ...], argnums: int, rtol: float
 ) -> None:
-    x = np.asarray(args[argnums], dtype=float)
+    x = np.asarray(args[argnums])
 
     def value_at(point: Any) -> Any:
-        moved = list(args)
-        moved[argnums] = float(point) if x.ndim == 0 else point
-        return np.asarray(f(*moved), dtype=float)
+        return np.asarray(f(*_with(args, argnums, point)), dtype=float)
 
     exact = np.asarray(derivative(*args), dtype=float)
     for index in np.ndindex(*x.shape):
@@ -90,6 +90,13 @@ def _compare(
                 f"check_grad: the {name} derivative is wrong at entry {(*where, *index)}: "
                 f"{float(found[where])!r}, but differences give {float(narrow[where])!r}."
             )
+
+
+def _with(args: tuple[Any, ...], argnums: int, x: Any) -> tuple[Any, ...]:
+    """Return the arguments with another point: lists and integers have become floats."""
+    moved = list(args)
+    moved[argnums] = x if x.ndim else float(x)
+    return tuple(moved)
 
 
 def _difference(value_at: Any, x: Any, index: tuple[int, ...], scale: float) -> Any:
