@@ -122,9 +122,10 @@ def kernel(function: Callable[..., Any]) -> Any:
 def compiled(function: Callable[..., Any]) -> Any:
     """Return the one compiled form of a rule's jet or of a helper.
 
-    A user's jet may hold closure values: only the package's own functions are cached on disk.
+    Only the package's own functions are cached on disk, and only those without closure values:
+    the cache knows a function by its place in the source, where all custom rules would be one.
     """
-    if (function.__module__ or "").startswith("dualtape."):
+    if (function.__module__ or "").startswith("dualtape.") and function.__closure__ is None:
         return kernel(function)
     return numba.njit(error_model="numpy", nogil=True)(function)
 
