@@ -26,8 +26,6 @@ NOT_YET = {
     "test_functions_that_numba_cannot_compile[uses_an_undefined_name]": "another message",
     "test_gradient_of_a_result_that_is_not_a_scalar[none]": "the message is another one",
     "test_inner_function_that_captures_the_outer_variable": "told as a Numba error",
-    "test_integers_made_of_active_numbers[as_range]": "told as a missing rule",
-    "test_integers_made_of_active_numbers[stored_as_integer]": "told as a missing rule",
     "test_jvp_with_tangents_that_do_not_fit[arrays]": "the message is another one",
 }
 

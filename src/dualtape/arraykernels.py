@@ -311,9 +311,3 @@ _PRODUCTS = {
     (1, 2): _vector_matrix,
     (2, 2): _matrix_matrix,
 }
-
-
-@kernel
-def floor_and_remainder(x: Any, y: Any) -> Any:
-    """Divmod."""
-    return x // y, x % y

@@ -204,8 +204,16 @@ class _NoActiveIndex(AbstractTemplate):
             raise IntegerConversionError(INTEGER_CONVERSION)
 
 
+class _NoActiveItem(_NoActiveIndex):
+    def generic(self, args: Any, kws: Any) -> Any:
+        super().generic(args, kws)
+        stored = _element(args[2])
+        if isinstance(_element(args[0]), types.Integer) and isinstance(stored, NumberType):
+            raise IntegerConversionError(INTEGER_CONVERSION)
+
+
 type_global(operator.getitem, _NoActiveIndex)
-type_global(operator.setitem, _NoActiveIndex)
+type_global(operator.setitem, _NoActiveItem)
 
 
 # Functions of whole arrays: each leads to a kernel.
@@ -216,10 +224,7 @@ class _Routed(AbstractTemplate):
     kernel: Any
 
     def generic(self, args: Any, kws: Any) -> Any:
-        if type(self).key is divmod:
-            wanted = any(isinstance(arg, NumberType) for arg in args)
-        else:
-            wanted = any(holds_numbers(arg) for arg in (*args, *kws.values()))
+        wanted = any(holds_numbers(arg) for arg in (*args, *kws.values()))
         if not wanted or (type(self).key in (max, min) and len(args) != 1):
             return None
         kernel_type = self.context.resolve_value_type(type(self).kernel)
@@ -306,7 +311,6 @@ for _target, _kernel in {
     np.linalg.norm: kernels.norm,
     max: kernels.largest,
     min: kernels.smallest,
-    divmod: kernels.floor_and_remainder,
     value: conversion.values,
 }.items():
     _route(_target, _kernel)

@@ -12,6 +12,7 @@ puts it before the generic ones, so that jitclass's own operator overloads are n
 from __future__ import annotations
 
 import builtins
+import functools
 import math
 import operator
 from collections.abc import Callable
@@ -26,10 +27,10 @@ from numba.extending import lower_builtin, register_jitable
 from . import rules, special
 from ._jit import compiled
 from ._rule import RULES, Rule
-from .emit import Emitted, call, find_emitted, unwrap, wrap
-from .errors import IntegerConversionError
-from .jets import primal
-from .number import INTEGER_CONVERSION
+from .emit import Emitted, call, find_emitted, quotient, unwrap, wrap
+from .errors import IntegerConversionError, MissingRuleError
+from .jets import level_of, primal
+from .number import INTEGER_CONVERSION, LARGEST_UNROLLED_POWER
 from .numbertype import (
     PLAIN,
     NumberType,
@@ -119,7 +120,8 @@ def scalar_code(
     keeps_integers: bool,
 ) -> Callable[..., Any]:
     """Return a function from LLVM operands to the LLVM value of ``function(*operands)``."""
-    float_type = root(promote([types.unliteral(ty) for ty in arg_types]))
+    plain_types = [types.unliteral(ty) for ty in arg_types]
+    float_type = root(result if isinstance(result, NumberType) else promote(plain_types))
 
     def compute(*values: Any) -> Any:
         operands = [
@@ -148,6 +150,12 @@ def _promoted(typing_context: Any, args: Any) -> Any:
     return promote([types.unliteral(arg) for arg in args])
 
 
+def _power_type(typing_context: Any, args: Any) -> Any:
+    """Return the type of x**y: the one of x for an integer y, as in Numba."""
+    whole = isinstance(types.unliteral(args[1]), types.Integer | types.Boolean)
+    return _promoted(typing_context, args[:1] if whole else args)
+
+
 def _boolean(typing_context: Any, args: Any) -> Any:
     return types.boolean
 
@@ -164,8 +172,8 @@ _INPLACE = {
     operator.pow: operator.ipow,
 }
 for _op, _inplace in _INPLACE.items():
-    register(_op, _op)
-    register(_inplace, _op)
+    register(_op, _op, _power_type if _op is operator.pow else None)
+    register(_inplace, _op, _power_type if _op is operator.pow else None)
 for _unary in (operator.neg, operator.pos):
     register(_unary, _unary)
 for _comparison in (
@@ -176,11 +184,29 @@ for _ufunc, _operator in {
     np.add: operator.add,
     np.subtract: operator.sub,
     np.multiply: operator.mul,
-    np.divide: operator.truediv,
+    np.divide: quotient,
     np.negative: operator.neg,
     np.positive: operator.pos,
 }.items():
     register(_ufunc, _operator)
+
+
+class _DivmodTemplate(NumberTemplate):
+    """The quotient and the remainder, each with the error model of the calling function."""
+
+    result = staticmethod(lambda _, args: types.UniTuple(_promoted(_, args), 2))
+
+
+@lower_builtin((divmod, "number"), types.VarArg(types.Any))
+def _lower_divmod(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    parts = [
+        scalar_code(context, builder, op, sig.args, sig.return_type.dtype, False)(*args)
+        for op in (operator.floordiv, operator.mod)
+    ]
+    return context.make_tuple(builder, sig.return_type, parts)
+
+
+type_global(divmod, _DivmodTemplate)
 
 
 # Rules, under every name a user may call them by.
@@ -244,18 +270,31 @@ for _function in vars(special).values():
         register_jitable(_function)
 for _rule in RULES.values():
     register_rule(_rule)
-register(np.power, operator.pow)
-register(builtins.pow, operator.pow)
+register(builtins.pow, operator.pow, _power_type)
+
+
+def _power(x: Any, y: Any) -> Any:
+    """Return np.power: unlike x**y it never raises, and its value is not one of products."""
+    if not isinstance(y, int) or abs(y) > LARGEST_UNROLLED_POWER:
+        return rules.power(x, _literal_as_float(y))
+    if isinstance(x, Emitted):
+        return call(np.power, x, x.constant(y))
+    return x._integer_power(y, quotient).with_value(_power(x.value, y))
+
+
+register(np.power, _power, _power_type)
+
+
+def _on_any(rule: Rule, *args: Any) -> Any:
+    """Apply a rule to operands that may all be passive."""
+    args = tuple(_literal_as_float(arg) for arg in args)
+    if any(isinstance(arg, Emitted) for arg in args) and not any(map(level_of, args)):
+        return call(_value_of(rule), *args)
+    return rule(*args)
 
 
 def _fold(rule: Rule) -> Callable[..., Any]:
-    def fold(first: Any, *rest: Any) -> Any:
-        result = _literal_as_float(first)
-        for arg in rest:
-            result = rule(result, _literal_as_float(arg))
-        return result
-
-    return fold
+    return lambda *args: functools.reduce(functools.partial(_on_any, rule), args)
 
 
 register(max, _fold(rules.builtin_max))
@@ -263,7 +302,7 @@ register(min, _fold(rules.builtin_min))
 
 
 def _clip(x: Any, low: Any, high: Any) -> Any:
-    return rules.minimum(rules.maximum(x, _literal_as_float(low)), _literal_as_float(high))
+    return _on_any(rules.minimum, _on_any(rules.maximum, x, low), high)
 
 
 register(np.clip, _clip)
@@ -350,6 +389,17 @@ def _refuse_integer(typing_context: Any, args: Any) -> Any:
 
 
 register(int, lambda x: x, _refuse_integer)
+register(range, lambda *args: args[0], _refuse_integer)
+
+
+def _refuse_complex(typing_context: Any, args: Any) -> Any:
+    raise MissingRuleError(
+        "complex() of an active number: complex numbers have no derivative rules. Where a constant "
+        "is meant, write complex(dualtape.value(x))."
+    )
+
+
+register(complex, lambda *args: args[0], _refuse_complex)
 
 
 def value(x: Any) -> Any:

@@ -282,10 +282,10 @@ def type_of(value: Any) -> Any:
 
 def quotient(a: Any, b: Any) -> Any:
     """Divide by IEEE rules: 1/0 is inf, 0/0 is nan, and nothing is raised."""
+    if getattr(b, "level", 0) > getattr(a, "level", 0):
+        return b.rover(a)
     if hasattr(a, "over"):
         return a.over(b)
-    if hasattr(b, "level") and b.level > 0:
-        return b.rover(a)
     if isinstance(b, Emitted):
         return b.constant(a).over(b)
     with np.errstate(all="ignore"):

@@ -240,11 +240,13 @@ class Number:
     def __rpow__(self, other: Any) -> Any:
         return self._with_operator(rules.power, operator.pow, other, self)
 
-    def _integer_power(self, n: int) -> Any:
+    def _integer_power(self, n: int, divide: Any = operator.truediv) -> Any:
         # Exact at 0 for every n: no logarithm, no 0 * x**-1.
         x = self.value
         if isinstance(x, Emitted):
-            f = repeated_product(x, n) if n >= 0 else 1.0 / repeated_product(x, -n)
+            f = repeated_product(x, n) if n >= 0 else divide(1.0, repeated_product(x, -n))
+        elif isinstance(x, Number):
+            f = x._integer_power(n, divide)
         else:
             f = x**n
         if n == 0:
