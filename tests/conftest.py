@@ -21,12 +21,6 @@ def rng(request):
 # Wanted behaviour that is not there yet; strict, so that a fix must take its line out.
 NOT_YET = {
     "test_a_function_and_its_gradient_can_be_collected": "something still holds the function",
-    "test_a_number_made_by_the_user_is_not_a_result": "a number made by the user passes",
-    "test_custom_rule_with_a_jet_too_short": "the length of a jet is not checked",
-    "test_functions_that_numba_cannot_compile[uses_an_undefined_name]": "another message",
-    "test_gradient_of_a_result_that_is_not_a_scalar[none]": "the message is another one",
-    "test_inner_function_that_captures_the_outer_variable": "told as a Numba error",
-    "test_jvp_with_tangents_that_do_not_fit[arrays]": "the message is another one",
 }
 
 

@@ -569,6 +569,34 @@ def test_a_number_made_by_the_user_is_not_a_result():
         ad.grad(f)(X)
 
 
+def makes_a_number(t):
+    return t * ad.VectorDual(1.0, 1.0)  # here
+
+
+def number_of_plain_values():
+    return ad.VectorDual(1.0, 1.0)
+
+
+def calls_what_makes_a_number(t):
+    return t * number_of_plain_values()
+
+
+@pytest.mark.parametrize("f", [makes_a_number, calls_what_makes_a_number])
+def test_numbers_that_could_pass_for_those_of_the_derivative(f):
+    """They have the type of the derivative's own: their directions would be added."""
+    line_of = f if f is makes_a_number else None
+    message = "number made of a plain value"
+    told(ad.MixedNumbersError, message, lambda: ad.derivative(f)(2.0), line_of)
+    told(ad.MixedNumbersError, message, lambda: ad.grad(f)(2.0), line_of)
+
+
+def test_numbers_of_active_numbers_may_be_made():
+    def slope_of_cube(t):
+        return (ad.VectorDual(t, 1.0) ** 3).partials[0]
+
+    assert ad.derivative(slope_of_cube)(2.0) == 12.0
+
+
 # Custom rules and check_grad
 
 
@@ -587,8 +615,17 @@ def test_custom_rule_with_a_jet_too_short():
         return 0.5 * x
 
     ad.custom_rule(half, lambda x: (0.5 * x, 0.5))
-    with pytest.raises(ad.DualtapeError, match=r"half|jet"):
-        ad.hessian(lambda x: half(x))(1.0)  # noqa: PLW0108
+    message = r"the jet .* for half returns 2 values; expected \(f, f1, f11\)"
+    told(ad.ArgumentError, message, lambda: ad.hessian(lambda x: half(x))(1.0))  # noqa: PLW0108
+
+
+def test_custom_rule_with_a_jet_that_returns_no_tuple():
+    def half(x):
+        return 0.5 * x
+
+    ad.custom_rule(half, lambda x: 0.5 * x)
+    message = r"the jet .* for half returns one value; expected \(f, f1, f11\)"
+    told(ad.ArgumentError, message, lambda: ad.grad(lambda x: half(x))(1.0))  # noqa: PLW0108
 
 
 @pytest.mark.parametrize("order", [0, 3, "1"], ids=repr)

@@ -37,10 +37,11 @@ from numba.np.ufunc.array_exprs import RewriteArrayExprs
 
 from ._rule import Rule
 from .aliasing import Aliases, constant_of, is_library, writes_of
+from .constructors import refuse_foreign_numbers
 from .conversion import array_from
 from .elementary import SCIPY
 from .emit import invoke
-from .errors import ArgumentError, MissingRuleError
+from .errors import ArgumentError, MissingRuleError, UnsupportedFunctionError
 from .memory import remembered
 from .numbertype import NumberType, highest_number, level
 from .seed import list_to_numbers, to_numbers
@@ -149,6 +150,8 @@ class Activate(FunctionPass):
                     body += self._rewrite_call(func_ir, statement, active=active)
                 body.append(statement)
                 found = constant_of(func_ir, statement.target)
+                if found is ir.UNDEFINED:
+                    raise _undefined(statement)
                 if found is not None:
                     replacement = active_form(found, statement.loc)
                     if replacement is not None:
@@ -212,6 +215,16 @@ class Activate(FunctionPass):
             ir.Assign(ir.Global("activated", activated, loc), function, loc),
             ir.Assign(call, target, loc),
         ]
+
+
+def _undefined(statement: Any) -> UnsupportedFunctionError:
+    name, loc = statement.value.name, statement.loc
+    error = UnsupportedFunctionError(
+        f"line {loc.line} of {loc.filename} uses {name!r}, which is not defined; define it before "
+        "the derivative is computed, or pass it as an argument."
+    )
+    error.__cause__ = NameError(f"name {name!r} is not defined")
+    return error
 
 
 def _is_in(function: Any, functions: Any) -> bool:
@@ -293,6 +306,7 @@ class RewritesForNumbers(NopythonRewrites):
 
     def run_pass(self, state: Any) -> bool:
         """Run on one function."""
+        refuse_foreign_numbers(state)
         if not any(highest_number(ty) is not None for ty in state.typemap.values()):
             return bool(super().run_pass(state))
         registry = RewriteRegistry()

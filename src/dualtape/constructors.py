@@ -11,11 +11,12 @@ from numba.extending import lower_builtin
 from .dual import VectorDual
 from .elementary import type_global
 from .emit import unwrap, wrap, zero_partials
+from .errors import MixedNumbersError
 from .hyperdual import HyperDual
-from .numbertype import PLAIN, NumberType, member_type, promote_plain
+from .numbertype import PLAIN, NumberType, highest_number, level, member_type, promote_plain
 from .partials import PartialsType
 
-__all__: list[str] = []
+__all__ = ["refuse_foreign_numbers"]
 
 
 def _slot_width(ty: Any) -> int | None:
@@ -66,6 +67,34 @@ def _slot_value(context: Any, builder: Any, ty: Any, arg: Any, slot: Any) -> Any
     return zero_partials(context, builder, slot).build(lanes).ir
 
 
-for _face in (VectorDual, HyperDual):
+def refuse_foreign_numbers(state: Any) -> None:
+    """Raise where a differentiated function makes numbers that could pass for those of its own.
+
+    A number made of a plain value has the level of the outermost derivative.  If it met the numbers
+    of a derivative, two directions that have nothing to do with each other would be added.  Over a
+    number of the derivative it is of a higher level, and may be used.
+
+    Parameters
+    ----------
+    state : object
+        Numba's state of one compilation, after type inference.
+    """
+    numbers = [n for n in map(highest_number, state.args) if n is not None]
+    for block in state.func_ir.blocks.values() if numbers else ():
+        for call in block.find_exprs(op="call"):
+            is_made = getattr(state.typemap[call.func.name], "typing_key", None) in _FACES
+            if is_made and level(state.calltypes[call].return_type) <= max(map(level, numbers)):
+                raise MixedNumbersError(_FOREIGN.format(call.loc.line, call.loc.filename))
+    if not numbers and highest_number(state.return_type) is not None:
+        loc = state.func_ir.loc
+        raise MixedNumbersError(_FOREIGN.format(loc.line, loc.filename))
+
+
+_FACES = (VectorDual, HyperDual)
+_FOREIGN = (
+    "line {} of {}: a number made of a plain value inside a differentiated function could not be "
+    "told from those of the derivative; make it of an active number, or use dualtape.derivative."
+)
+for _face in _FACES:
     type_global(_face, _Constructor)
     lower_builtin(_face, types.VarArg(types.Any))(_lower_constructor)

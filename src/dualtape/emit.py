@@ -259,8 +259,10 @@ def invoke(context: Any, builder: Any, function: Any, arg_types: Any, args: Any)
 
 
 def call_tuple(function: Any, *args: Any) -> tuple[Any, ...]:
-    """Like `call`, for a function that returns a tuple."""
+    """Like `call`, for a function that returns a tuple (one value if it does not)."""
     packed = call(function, *args)
+    if not isinstance(getattr(packed, "type", None), types.BaseTuple):
+        return (packed,)
     values = split(packed.builder, packed.ir, len(packed.type))
     return tuple(
         wrap(packed.context, packed.builder, ty, value)

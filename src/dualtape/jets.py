@@ -11,6 +11,7 @@ from numba.core import types
 from ._jit import compiled
 from ._rule import Rule
 from .emit import Emitted, call_tuple
+from .errors import ArgumentError
 
 __all__ = ["Late", "is_emitted", "jet_of", "level_of", "primal", "repeated_product", "settle"]
 
@@ -54,12 +55,23 @@ def repeated_product(x: Any, n: int) -> Any:
 def jet_of(rule: Rule, values: list[Any]) -> tuple[Any, ...]:
     """Evaluate a jet: by its compiled form in generated code, in plain Python at the prompt."""
     if any(is_emitted(value) for value in values):
-        return call_tuple(compiled(rule.jet), *_in_one_precision(values))
+        return _complete(rule, call_tuple(compiled(rule.jet), *_in_one_precision(values)))
     # NumPy's floats never raise; a jet that runs inside another one hands them back.
     nested = any(isinstance(primal(value), np.float64) for value in values)
     with np.errstate(all="ignore"):
-        jet = rule.jet(*(_converted(value, np.float64) for value in values))
+        jet = _complete(rule, rule.jet(*(_converted(value, np.float64) for value in values)))
         return tuple(_converted(entry, np.float64 if nested else float) for entry in jet)
+
+
+def _complete(rule: Rule, jet: Any) -> tuple[Any, ...]:
+    """Return the jet if it has all its entries; a user's may lack some."""
+    if isinstance(jet, tuple) and len(jet) == 3 * rule.arity:
+        return jet
+    found = f"{len(jet)} values" if isinstance(jet, tuple) and len(jet) > 1 else "one value"
+    wanted = "(f, f1, f11)" if rule.arity == 1 else "(f, fx, fy, fxx, fxy, fyy)"
+    raise ArgumentError(
+        f"the jet that custom_rule was given for {rule.name} returns {found}; expected {wanted}"
+    )
 
 
 def _converted(value: Any, to: Any) -> Any:

@@ -147,14 +147,16 @@ class Plan:
         """Raise where the result is not one number."""
         if isinstance(self.result, (NumberType, types.Number, types.Boolean, types.NoneType)):
             return  # a function that returns nothing may always raise: it is called to see
+        raise NotScalarError(self.not_scalar())
+
+    def not_scalar(self) -> str:
+        """Return the message for a result that is not one number."""
         neighbour = "value_and_jacobian" if self.name.startswith("value") else "jacobian"
         if isinstance(self.result, types.Array):
             what = f"an array of {self.result.ndim} dimension{'s' * (self.result.ndim != 1)}"
         else:
             what = f"a result of type {self.result}"
-        raise NotScalarError(
-            f"{self.name}: the function returns {what}, and a scalar is needed; use {neighbour}."
-        )
+        return f"{self.name}: the function returns {what}, and a scalar is needed; use {neighbour}."
 
     def gradient_type(self, *, single: bool) -> Any:
         """Return the type of the gradient: a tuple if argnums is one."""

@@ -12,13 +12,14 @@ from typing import Any
 
 import numba
 
-from .errors import DualtapeError, MissingRuleError, UnsupportedFunctionError
+from .errors import ArgumentError, DualtapeError, MissingRuleError, UnsupportedFunctionError
 
 __all__ = ["located", "retold"]
 
 
 _CALLED = re.compile(r">>> ([\w.]+)\((.*)\)")
 _UNTYPED_GLOBAL = re.compile(r"Untyped global name '([^']*)'")
+_CAPTURED = re.compile(r"Cannot capture the non-constant value .* variable '([^']*)'")
 _LINE = re.compile(r'File "([^"]+)", line (\d+)')
 
 
@@ -26,6 +27,8 @@ def located(error: DualtapeError, name: str) -> DualtapeError:
     """Return `error` with the line of the user's code in front, where it can be found."""
     if str(error).startswith(f"{name}: "):
         return error.with_traceback(None)  # about the call as a whole
+    if str(error).startswith("line "):
+        return type(error)(f"{name}: {error}")  # raised where the line was known
     line = None
     traceback = error.__traceback__
     while traceback is not None:
@@ -48,6 +51,12 @@ def retold(error: Exception, name: str, py_func: Any) -> DualtapeError:
             f"{name}: {where}calls {_function_name(text, called[1])} on an active number, which "
             "has no derivative rule; give it one with dualtape.custom_rule, or pass it "
             "dualtape.value(x) if it should count as constant."
+        )
+    captured = _CAPTURED.search(text)
+    if captured is not None:
+        return ArgumentError(
+            f"{name}: {where}captures {captured[1]!r} of the function around it, which is not a "
+            "constant there; pass what varies as arguments."
         )
     unknown = _UNTYPED_GLOBAL.search(text)
     if unknown is not None:

@@ -120,8 +120,8 @@ class Run:
             self.release(*pair)
         if plan.result == types.none:
             with self.builder.if_then(cgutils.true_bit):
-                message = f"{plan.name}: the function returns nothing, and a number is needed."
-                self.context.call_conv.return_user_exc(self.builder, NotScalarError, (message,))
+                message = (plan.not_scalar(),)
+                self.context.call_conv.return_user_exc(self.builder, NotScalarError, message)
         return result
 
     def copied(self, ty: Any, value: Any) -> Any:

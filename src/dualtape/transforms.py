@@ -348,7 +348,7 @@ def jvp(f: Function, primals: Any, tangents: Any) -> Any:
     (6.0, 2.0)
     """
     if not isinstance(primals, tuple) or not isinstance(tangents, tuple):
-        raise ArgumentError("jvp: primals and tangents are tuples, one entry per argument of f")
+        raise ArgumentError(f"jvp({name_of(f)}): primals and tangents are tuples, one per argument")
     return jvp_function(f)(primals, tangents)
 
 
