@@ -16,14 +16,17 @@ SOURCE = Path(dualtape.__file__).parent
 ROOT = Path(__file__).parent.parent
 FLOORS = [
     ["errors", "_jit", "_rule", "rules", "special", "memory"],
-    ["byvalue", "partials", "emit", "numbertype", "jets"],
-    ["number", "dual", "hyperdual"],
-    ["elementary", "constructors", "seed", "read", "conversion", "arraykernels", "arrays"],
+    ["byvalue", "partials", "emit", "numbertype", "jets", "tape", "pool", "recording"],
+    ["number", "dual", "hyperdual", "active"],
     [
-        "aliasing", "activate", "fingerprint", "plan", "run", "forward", "second", "retell",
-        "driver", "rulemaking", "making",
+        "elementary", "constructors", "seed", "read", "conversion", "arraykernels", "arrays",
+        "sweeps", "adjoints",
     ],
-    ["transforms", "testing"],
+    [
+        "aliasing", "pending", "activate", "fingerprint", "plan", "run", "forward", "second",
+        "reverse", "over_reverse", "retell", "driver", "rulemaking", "making", "modes",
+    ],
+    ["products", "transforms", "testing"],
 ]  # fmt: skip
 MODULES = sorted(module.name for module in pkgutil.iter_modules([str(SOURCE)]))
 LARGEST_FILE = 450

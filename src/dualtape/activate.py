@@ -44,6 +44,7 @@ from .emit import invoke
 from .errors import ArgumentError, MissingRuleError, UnsupportedFunctionError
 from .memory import remembered
 from .numbertype import NumberType, highest_number, level
+from .pending import record_pending
 from .seed import list_to_numbers, to_numbers
 
 __all__ = ["ActivatingCompiler", "activated_type", "is_user_function", "twin"]
@@ -136,6 +137,9 @@ class Activate(FunctionPass):
         self._replace_callees(func_ir, active=number is not None)
         if number is not None:
             self._activate_arrays(func_ir, number)
+        if number is not None and number.slots:
+            func_ir._definitions = build_definitions(func_ir.blocks)
+            record_pending(func_ir)
         func_ir._definitions = build_definitions(func_ir.blocks)
         return True
 

@@ -58,12 +58,15 @@ class ElementwiseTemplate(AbstractTemplate):
             return None
         if not all(isinstance(e, (NumberType, *PLAIN)) for e in elements):
             return None
+        args = [getattr(arg, "settled", arg) for arg in args]
+        elements = [_element(arg) for arg in args]
         if type(self).key in INPLACE:
             return signature(args[0], *args) if isinstance(args[0], types.Array) else None
         inputs = getattr(type(self).key, "nin", len(args))
         if len(args) == inputs + 1:  # an explicit output
             return signature(args[-1], *args) if isinstance(arrays[-1].dtype, NumberType) else None
         dtype = type(self).result(self.context, elements)
+        dtype = getattr(dtype, "settled", dtype)
         return signature(types.Array(dtype, max(a.ndim for a in arrays), "C"), *args)
 
     def get_impl_key(self, sig: Any) -> Any:
@@ -227,6 +230,7 @@ class _Routed(AbstractTemplate):
         wanted = any(holds_numbers(arg) for arg in (*args, *kws.values()))
         if not wanted or (type(self).key in (max, min) and len(args) != 1):
             return None
+        args = tuple(getattr(arg, "settled", arg) for arg in args)
         kernel_type = self.context.resolve_value_type(type(self).kernel)
         return kernel_type.get_call_type(self.context, args, kws)
 
@@ -250,6 +254,7 @@ class _Method(AbstractTemplate):
     kernel: Any
 
     def generic(self, args: Any, kws: Any) -> Any:
+        args = tuple(getattr(arg, "settled", arg) for arg in args)
         kernel_type = self.context.resolve_value_type(type(self).kernel)
         return kernel_type.get_call_type(self.context, (self.this, *args), kws).as_method()
 

@@ -27,6 +27,7 @@ from numba.extending import lower_builtin, register_jitable
 from . import rules, special
 from ._jit import compiled
 from ._rule import RULES, Rule
+from .active import K_MAX
 from .emit import Emitted, call, find_emitted, quotient, unwrap, wrap
 from .errors import IntegerConversionError, MissingRuleError
 from .jets import level_of, primal
@@ -35,6 +36,8 @@ from .numbertype import (
     PLAIN,
     NumberType,
     cast,
+    narrowed,
+    operation_type,
     promote,
     root,
     with_root,
@@ -65,6 +68,7 @@ class NumberTemplate(AbstractTemplate):
             return None
         if not all(isinstance(arg, (NumberType, *PLAIN)) for arg in args):
             return None
+        args = narrowed(args, K_MAX)
         result = type(self).result(self.context, args)
         return None if result is None else signature(result, *args)
 
@@ -85,11 +89,11 @@ def register(target: Any, function: Any, result: Callable[..., Any] | None = Non
     result : callable, optional
         (typing context, argument types) -> result type; the promoted number type if not given.
     """
-    ELEMENTWISE[target] = (function, result or _promoted)
+    ELEMENTWISE[target] = (function, result or _operation)
     type_global(
         target,
         NumberTemplate,
-        result=staticmethod(result or _promoted),
+        result=staticmethod(result or _operation),
         prefer_literal=target in WITH_INTEGERS,
     )
     lower_builtin((target, "number"), types.VarArg(types.Any))(
@@ -146,14 +150,14 @@ def operand(context: Any, builder: Any, ty: Any, value: Any, float_type: Any) ->
     return wrap(context, builder, ty, value)
 
 
-def _promoted(typing_context: Any, args: Any) -> Any:
-    return promote([types.unliteral(arg) for arg in args])
+def _operation(typing_context: Any, args: Any) -> Any:
+    return operation_type([types.unliteral(arg) for arg in args])
 
 
 def _power_type(typing_context: Any, args: Any) -> Any:
     """Return the type of x**y: the one of x for an integer y, as in Numba."""
     whole = isinstance(types.unliteral(args[1]), types.Integer | types.Boolean)
-    return _promoted(typing_context, args[:1] if whole else args)
+    return _operation(typing_context, args[:1] if whole else args)
 
 
 def _boolean(typing_context: Any, args: Any) -> Any:
@@ -194,7 +198,7 @@ for _ufunc, _operator in {
 class _DivmodTemplate(NumberTemplate):
     """The quotient and the remainder, each with the error model of the calling function."""
 
-    result = staticmethod(lambda _, args: types.UniTuple(_promoted(_, args), 2))
+    result = staticmethod(lambda _, args: types.UniTuple(_operation(_, args), 2))
 
 
 @lower_builtin((divmod, "number"), types.VarArg(types.Any))
@@ -332,7 +336,7 @@ for _target in (
 class _WhereTemplate(NumberTemplate):
     """np.where(condition, x, y) selects; it never blends, so a value not taken is not used."""
 
-    result = staticmethod(lambda typing_context, args: _promoted(typing_context, args[1:]))
+    result = staticmethod(lambda _, args: promote([types.unliteral(arg) for arg in args[1:]]))
 
 
 @lower_builtin((np.where, "number"), types.VarArg(types.Any))
@@ -362,11 +366,11 @@ def at_integer(at: Any, value: int) -> Emitted:
 
 
 def _round_result(typing_context: Any, args: Any) -> Any:
-    return types.int64 if len(args) == 1 else _promoted(typing_context, args[:1])
+    return types.int64 if len(args) == 1 else _operation(typing_context, args[:1])
 
 
 def _round_result_float(typing_context: Any, args: Any) -> Any:
-    return _promoted(typing_context, args[:1])
+    return _operation(typing_context, args[:1])
 
 
 register(round, _round, _round_result)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 
 from .partials import PartialsType, assemble, gather_lanes, splat, split
 
@@ -188,10 +188,17 @@ def wrap(context: Any, builder: Any, ty: Any, value: Any) -> Any:
         return Emitted(context, builder, types.unliteral(ty), value)
     struct = context.make_helper(builder, ty, value=value)
     fields = [
-        wrap(context, builder, field_type, getattr(struct, "m_" + name))
+        _wrap_field(context, builder, field_type, getattr(struct, "m_" + name))
         for name, field_type in ty.struct.items()
     ]
     return face.of(*fields)
+
+
+def _wrap_field(context: Any, builder: Any, ty: Any, value: Any) -> Any:
+    if not isinstance(ty, types.BaseTuple):
+        return wrap(context, builder, ty, value)
+    items = split(builder, value, len(ty))
+    return tuple(wrap(context, builder, t, item) for t, item in zip(ty, items, strict=True))
 
 
 def unwrap(value: Any, ty: Any, at: Any = None) -> Any:
@@ -205,6 +212,8 @@ def unwrap(value: Any, ty: Any, at: Any = None) -> Any:
         return zero_partials(at.context, at.builder, ty).build(value.lanes()).ir
     if not hasattr(ty, "face"):
         return value.cast(ty).ir
+    if hasattr(ty.face, "pack"):
+        return ty.face.pack(value, ty, at)
     struct = at.context.make_helper(at.builder, ty)
     same_level = value.level == ty.level
     for name, field_type in ty.struct.items():
@@ -232,19 +241,23 @@ def call(function: Any, *args: Any) -> Any:
     """Call what Numba knows under `function` (an operator, a dispatcher) on emitted values."""
     at = next(e for e in map(find_emitted, args) if e is not None)
     context, builder = at.context, at.builder
+    args = tuple(arg.recorded() if hasattr(arg, "recorded") else arg for arg in args)
     arg_types = tuple(type_of(arg) for arg in args)
     values = [unwrap(arg, ty, at) for arg, ty in zip(args, arg_types, strict=True)]
     result_type, result = invoke(context, builder, function, arg_types, values)
     return wrap(context, builder, result_type, result)
 
 
-def invoke(context: Any, builder: Any, function: Any, arg_types: Any, args: Any) -> tuple[Any, Any]:
-    """Call a dispatcher on LLVM values; return its result's type and value (a new reference)."""
+def invoke(
+    context: Any, builder: Any, function: Any, arg_types: Any, args: Any, on_error: Any = None
+) -> tuple[Any, Any]:
+    """Call a dispatcher on LLVM values; return its result's type and value (a new reference).
+
+    Where it raises, the code that `on_error` emits runs before the exception goes on.
+    """
     typing_context = context.typing_context
     function_type = typing_context.resolve_value_type(function)
     sig = function_type.get_call_type(typing_context, tuple(arg_types), {})
-    implementation = context.get_function(function_type, sig)
-    context.add_linking_libs(getattr(implementation, "libs", ()))
     if sig.args and isinstance(sig.args[-1], types.StarArgTuple | types.StarArgUniTuple):
         first = len(sig.args) - 1  # what *args collects travels as one tuple
         rest = context.make_tuple(builder, sig.args[-1], args[first:])
@@ -255,7 +268,26 @@ def invoke(context: Any, builder: Any, function: Any, arg_types: Any, args: Any)
         context.cast(builder, value, ty, wanted)
         for value, ty, wanted in zip(args, arg_types, sig.args, strict=True)
     ]
+    if on_error is not None:
+        return sig.return_type, _guarded(context, builder, function_type, sig, values, on_error)
+    implementation = context.get_function(function_type, sig)
+    context.add_linking_libs(getattr(implementation, "libs", ()))
     return sig.return_type, implementation(builder, values)
+
+
+def _guarded(
+    context: Any, builder: Any, function_type: Any, sig: Any, values: Any, on_error: Any
+) -> Any:
+    compiled = function_type.dispatcher.get_compile_result(sig)
+    context.add_linking_libs([compiled.library])
+    function = context.declare_function(builder.module, compiled.fndesc)
+    convention = context.call_conv
+    restype, argtypes = compiled.fndesc.restype, compiled.fndesc.argtypes
+    status, result = convention.call_function(builder, function, restype, argtypes, values)
+    with cgutils.if_unlikely(builder, status.is_error):
+        on_error()
+        convention.return_status_propagate(builder, status)
+    return result
 
 
 def call_tuple(function: Any, *args: Any) -> tuple[Any, ...]:
@@ -276,7 +308,8 @@ def type_of(value: Any) -> Any:
         return types.float64
     if isinstance(value, Emitted | EmittedPartials):
         return value.type
-    return value.type_over(type_of(value.value))
+    base = type_of(value.value)
+    return value.type_over(getattr(base, "settled", base))
 
 
 # The two products that `*` cannot say: they work on emitted values and on Python numbers alike.

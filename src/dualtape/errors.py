@@ -16,6 +16,7 @@ __all__ = [
     "MissingRuleError",
     "MixedNumbersError",
     "NotScalarError",
+    "TapeMemoryError",
     "UnsupportedFunctionError",
 ]
 
@@ -53,3 +54,7 @@ class UnsupportedFunctionError(DualtapeError, TypeError):
 
 class DerivativeMismatchError(DualtapeError, AssertionError):
     """`check_grad` found a derivative that disagrees with its reference."""
+
+
+class TapeMemoryError(DualtapeError, MemoryError):
+    """A recording would take more memory than a tape may; see `checkpoint`."""

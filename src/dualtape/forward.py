@@ -114,19 +114,12 @@ def jacobian_driver(
                         run.kernel(read.read_row, run.lanes(y_type, y, "partials"), out, at)
                 run.release(y_type, y)
             run.release_all(buffers)
-            pieces = _blocks(
-                run, found, (rows, builder.load(matrix)), (value_type, builder.load(kept))
-            )
-            run.release(rows, builder.load(matrix))
-            pending = iter(pieces)
-            made = [run.rebuild(ty, pending) for ty in plan.inputs]
-            out_value = made[0][1]
-            if not single:
-                out_value = context.make_tuple(builder, jacobian_type, [v for _, v in made])
+            filled, value = (rows, builder.load(matrix)), (value_type, builder.load(kept))
+            out = jacobian_blocks(run, found, filled, value, jacobian_type, single=single)
             if not with_value:
                 run.release(value_type, builder.load(kept))
-                return out_value
-            return context.make_tuple(builder, returned, [builder.load(kept), out_value])
+                return out
+            return context.make_tuple(builder, returned, [builder.load(kept), out])
 
         return returned(packed), codegen
 
@@ -162,6 +155,18 @@ def as_vector(run: Run, ty: Any, value: Any) -> Any:
     uniform = types.UniTuple(target.dtype, len(ty))
     packed = run.context.cast(run.builder, value, ty, uniform)
     return run.kernel(read.array_of_tuple, (uniform, packed), like)
+
+
+def jacobian_blocks(
+    run: Run, found: Any, matrix: Any, value: Any, jacobian_type: Any, *, single: bool
+) -> Any:
+    """Cut the matrix of all derivatives into the structure of the arguments; it is released."""
+    pieces = iter(_blocks(run, found, matrix, value))
+    run.release(*matrix)
+    made = [run.rebuild(ty, pieces) for ty in run.plan.inputs]
+    if single:
+        return made[0][1]
+    return run.context.make_tuple(run.builder, jacobian_type, [v for _, v in made])
 
 
 def _blocks(run: Run, found: Any, rows: Any, value: Any) -> list[tuple[Any, Any]]:
@@ -259,7 +264,7 @@ def jvp_driver(twin: Any) -> Any:
             found = run.input_leaves()
             buffers = run.buffers(found)
             triples = zip(found, buffers, directions, strict=True)
-            y = run.call_twin(found, [_with_tangent(run, *triple) for triple in triples])
+            y = run.call_twin(found, [with_tangent(run, *triple) for triple in triples])
             y = y if y_type == result else as_vector(run, result, y)
             value = run.base_value(y_type, y)[1]
             out = tangent(run, y_type, y)
@@ -285,7 +290,7 @@ def require_same_structure(plan: Plan, directions: Any) -> None:
         )
 
 
-def _with_tangent(run: Run, leaf: Any, buffer: Any, direction: Any) -> Any:
+def with_tangent(run: Run, leaf: Any, buffer: Any, direction: Any) -> Any:
     ty, value, _ = leaf
     if buffer is None:
         return run.kernel(seed.seed_tangent, (ty, value), direction, run.number)

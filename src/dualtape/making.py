@@ -27,6 +27,7 @@ __all__ = [
     "cached",
     "checked_chunk",
     "checked_function",
+    "checked_mode",
     "in_compiled_code",
     "make_transform",
     "name_of",
@@ -41,9 +42,7 @@ def make_transform(
     function = checked_function(f, kind)
     single = not isinstance(argnums, tuple)
     positions = _checked_argnums(kind, argnums)
-    if mode not in ("auto", "forward"):
-        raise ArgumentError(f"{kind}: mode is {mode!r}; expected 'auto' or 'forward'")
-    key = (kind, positions, single, *options.values())
+    key = (kind, mode, positions, single, *options.values())
 
     def make() -> Transform:
         driver = make_driver(twin(function), positions, single=single, **options)
@@ -63,6 +62,13 @@ def cached(transform: Transform, function: Any, key: Any) -> Transform:
 
 def _stamp(function: Any, key: Any) -> str:
     return repr((key, package_stamp(), fingerprint(function)))
+
+
+def checked_mode(kind: str, mode: str) -> str:
+    """Return the mode, or raise."""
+    if mode not in ("auto", "forward", "reverse"):
+        raise ArgumentError(f"{kind}: mode is {mode!r}; expected 'auto', 'forward' or 'reverse'")
+    return mode
 
 
 def _checked_argnums(kind: str, argnums: Any) -> tuple[int, ...]:

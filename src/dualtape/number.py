@@ -104,6 +104,10 @@ class Number:
         face: Any = type(self)
         return member_type(face, base, *self.widths())
 
+    def recorded(self) -> Any:
+        """Return what a compiled function is called with; see `Pending`."""
+        return self
+
     def strong(self, factor: Any, *, either: bool = False) -> Any:
         """Multiply by `factor`, where zeros of this number stay zero; see `emit.strong`."""
         product = strong_either if either else strong

@@ -27,6 +27,8 @@ __all__ = [
     "holds_numbers",
     "level",
     "member_type",
+    "narrowed",
+    "operation_type",
     "promote",
     "promote_plain",
     "root",
@@ -52,20 +54,49 @@ class NumberType(ByValueInstance):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def settled(self) -> NumberType:
+        """The type of a number of this type that can be stored: pending ones are recorded."""
+        face = getattr(self.face, "settled", None)
+        return self if face is None else member_type(face, self.base)
+
+    @property
+    def slots(self) -> int:
+        """How many (row, partial) pairs a number of reverse mode carries; 0 in forward mode."""
+        if hasattr(self.face, "pending"):
+            return 1
+        return self.widths[0] if self.settled is not self else 0
+
+    def with_slots(self, count: int) -> NumberType:
+        """Return the pending type with this many slots."""
+        face = getattr(self.settled.face, "pending", None)
+        return member_type(face, self.base, count)
+
     def can_convert_from(self, typingctx: Any, other: Any) -> Any:
         """Constants become numbers with zero derivatives."""
         if isinstance(other, PLAIN):
             return Conversion.safe
         if isinstance(other, NumberType) and other.level < self.level:
             return Conversion.safe
+        if self.slots and isinstance(other, NumberType) and other.level == self.level:
+            fits = self.settled is self or other.slots <= self.slots
+            return Conversion.safe if fits and other.settled == self.settled else None
         same = isinstance(other, NumberType) and with_root(other, root(self)) == self
         return Conversion.promote if same else None
 
     def unify(self, typingctx: Any, other: Any) -> Any:
         """Return the type of a variable that is sometimes this, sometimes `other`."""
-        if isinstance(other, (*PLAIN, NumberType)):
-            return promote([self, types.unliteral(other)])
-        return None
+        if not isinstance(other, (*PLAIN, NumberType)):
+            return None
+        other = types.unliteral(other)
+        result = promote([self, other])
+        if self.settled is not self and result == self.settled:
+            # Expressions of two branches stay pending; what loops carry is recorded by `activate`.
+            if level(other) < self.level:
+                return self
+            if other.settled is not other:
+                return self.with_slots(max(self.slots, other.slots))
+        return result
 
 
 def level(ty: Any) -> int:
@@ -120,6 +151,7 @@ def promote(arg_types: list[Any]) -> Any:
     MixedNumbersError
         If two different kinds of numbers of the highest level meet.
     """
+    arg_types = [getattr(ty, "settled", ty) for ty in arg_types]
     top = max(arg_types, key=level)
     for ty in arg_types:
         if level(ty) == top.level and with_root(ty, root(top)) != top:
@@ -130,6 +162,25 @@ def promote(arg_types: list[Any]) -> Any:
     # As NumPy: float32 with float32 stays float32, anything else computes in float64.
     narrow = all(root(ty) == types.float32 for ty in arg_types)
     return with_root(top, types.float32 if narrow else types.float64)
+
+
+def narrowed(arg_types: tuple[Any, ...], limit: int) -> tuple[Any, ...]:
+    """Return operand types with at most `limit` slots in all: the widest are recorded first."""
+    narrow = list(arg_types)
+    while sum(getattr(ty, "slots", 0) for ty in narrow) > limit:
+        widest = max(range(len(narrow)), key=lambda i: getattr(narrow[i], "slots", 0))
+        if narrow[widest].slots == 1:
+            break
+        narrow[widest] = narrow[widest].settled
+    return tuple(narrow)
+
+
+def operation_type(arg_types: list[Any]) -> Any:
+    """Return the type of a scalar operation's result: of reverse numbers, one still pending."""
+    top = promote(arg_types)
+    if not top.slots:
+        return top
+    return top.with_slots(sum(ty.slots for ty in arg_types if level(ty) == top.level))
 
 
 @functools.cache
@@ -147,7 +198,7 @@ def member_type(face: Any, base: Any, *widths: int) -> NumberType:
     """
     spec = face.fields(base, *widths)
     names = ", ".join(name for name, _ in spec)
-    body = {"__init__": _INITS[len(spec)], "__module__": face.__module__, "__doc__": names}
+    body = {"__init__": _INITS[face.FIELDS], "__module__": face.__module__, "__doc__": names}
     cls = type(face.__name__, (), body)
     reduction = (member_type, (face, base, *widths))
     jitclass = by_value_jitclass(spec, reduction, NumberType)(cls)
@@ -166,7 +217,25 @@ def _init_hyper_dual(self: Any, value: Any, e1: Any, e2: Any, e12: Any) -> None:
     self.e12 = e12
 
 
-_INITS = {2: _init_vector_dual, 4: _init_hyper_dual}
+def _init_active(self: Any, value: Any, row: Any, tape: Any) -> None:
+    self.value = value
+    self.row = row
+    self.tape = tape
+
+
+def _init_pending(self: Any, value: Any, tape: Any, rows: Any, partials: Any) -> None:
+    self.value = value
+    self.tape = tape
+    self.rows = rows
+    self.partials = partials
+
+
+_INITS = {
+    ("value", "partials"): _init_vector_dual,
+    ("value", "e1", "e2", "e12"): _init_hyper_dual,
+    ("value", "row", "tape"): _init_active,
+    ("value", "tape", "rows", "partials"): _init_pending,
+}
 
 
 @lower_cast(types.Float, NumberType)

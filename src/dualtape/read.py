@@ -40,6 +40,26 @@ def read_rows(y: Any, out: Any, first: Any, width: Any) -> None:
 
 
 @kernel
+def read_rows_from(y: Any, out: Any, row: Any, first: Any, width: Any) -> None:
+    """Copy the partials of an array of numbers to the rows of out (n, n) from `row`."""
+    read_rows(y, out[row:], first, width)
+
+
+@kernel
+def read_lanes_from(lanes: Any, out: Any, row: Any, first: Any) -> None:
+    """Copy the derivatives of one number to a row of out (n, n)."""
+    read_lanes(lanes, out[row], first)
+
+
+@kernel
+def symmetrize(matrix: Any) -> None:
+    """Make a matrix symmetric exactly: its upper triangle decides."""
+    for i in range(matrix.shape[0]):
+        for j in range(i):
+            matrix[i, j] = matrix[j, i]
+
+
+@kernel
 def read_block(lanes: Any, out: Any, row: Any, column: Any, m: Any) -> None:
     """Copy e12 (n x m) to the block of a symmetric matrix at (row, column) and its mirror.
 

@@ -33,15 +33,16 @@ class Run:
         self.like = context.get_constant_null(plan.number)
         self.base_like = context.get_constant_null(plan.base)
         self.number = (plan.number, self.like)
+        self._buffers: list[Any] = []
 
     def constant(self, value: int) -> Any:
         """Return an index constant."""
         return self.context.get_constant(types.intp, value)
 
-    def kernel(self, function: Any, *pairs: Any) -> Any:
+    def kernel(self, function: Any, *pairs: Any, on_error: Any = None) -> Any:
         """Call a kernel on (type, value) pairs; return its result's value."""
-        arg_types = [ty for ty, _ in pairs]
-        return invoke(self.context, self.builder, function, arg_types, [v for _, v in pairs])[1]
+        arg_types, values = [ty for ty, _ in pairs], [v for _, v in pairs]
+        return invoke(self.context, self.builder, function, arg_types, values, on_error)[1]
 
     def leaf_size(self, ty: Any, value: Any) -> Any:
         """Return how many inputs a leaf holds."""
@@ -92,6 +93,7 @@ class Run:
                 made.append((self.plan.active_leaf(ty), numbers))
             else:
                 made.append(None)
+        self._buffers = made
         return made
 
     def release_all(self, buffers: list[Any]) -> None:
@@ -100,8 +102,11 @@ class Run:
             if buffer is not None:
                 self.release(*buffer)
 
-    def call_twin(self, found: list[Any], seeded: list[Any]) -> Any:
-        """Call the twin with these leaves in place of the differentiated ones."""
+    def call_twin(self, found: list[Any], seeded: list[Any], on_error: Any = None) -> Any:
+        """Call the twin with these leaves in place of the differentiated ones.
+
+        Where the user's function raises, buffers are dropped, or the code of `on_error` runs.
+        """
         plan, made, args = self.plan, [], []
         active_types = [plan.active_leaf(ty) for ty, _, _ in found]
         pending = iter(list(zip(active_types, seeded, strict=True)))
@@ -115,7 +120,17 @@ class Run:
                 args.append(made[-1][1])
             else:
                 args.append(value)
-        _, result = invoke(self.context, self.builder, plan.twin, plan.active, args)
+
+        def clean_up() -> None:
+            if on_error is None:
+                self.release_all(self._buffers)
+            else:
+                on_error()
+            for pair in made:
+                self.release(*pair)
+
+        twin, types_of = plan.twin, plan.active
+        _, result = invoke(self.context, self.builder, twin, types_of, args, clean_up)
         for pair in made:
             self.release(*pair)
         if plan.result == types.none:

@@ -34,7 +34,7 @@ def hessian_driver(twin: Any, argnums: tuple[int, ...], *, single: bool, with_va
         width = min(BLOCK, pick_chunk(plan.size(), None))
         result = plan.run_twin(HyperDual, width, width)
         plan.require_scalar()
-        hessian_type = _nested_type(plan, single=single)
+        hessian_type = nested_type(plan, single=single)
         gradient_type = plan.gradient_type(single=single)
         value_type = base_type(result, plan.number)
         returned = hessian_type
@@ -46,7 +46,7 @@ def hessian_driver(twin: Any, argnums: tuple[int, ...], *, single: bool, with_va
             found = run.input_leaves()
             flat = run.flat_array(run.n)
             kept = cgutils.alloca_once(builder, context.get_value_type(value_type))
-            matrix = _square(run)
+            matrix = square(run)
             w = (types.intp, run.constant(width))
             buffers = run.buffers(found)
             with sweep(run, width) as (row, _), _from(run, row, width) as (column, _):
@@ -59,7 +59,7 @@ def hessian_driver(twin: Any, argnums: tuple[int, ...], *, single: bool, with_va
                     run.kernel(read.read_block, run.lanes(result, y, "e12"), matrix, *at, w)
                     run.kernel(read.read_lanes, run.lanes(result, y, "e1"), flat, at[0])
             run.release_all(buffers)
-            out = _cut(run, found, matrix, hessian_type, single=single)
+            out = cut(run, found, matrix, hessian_type, single=single)
             if not with_value:
                 run.release(*flat)
                 return out
@@ -78,7 +78,7 @@ def _from(run: Run, start: Any, step: int) -> Any:
     return cgutils.for_range_slice(run.builder, start, stop, run.constant(step), inc=True)
 
 
-def _square(run: Run) -> tuple[Any, Any]:
+def square(run: Run) -> tuple[Any, Any]:
     ty = types.Array(run.plan.base, 2, "C")
     shape_type = types.UniTuple(types.intp, 2)
     shape = run.context.make_tuple(run.builder, shape_type, [run.n, run.n])
@@ -96,7 +96,7 @@ def _seed_twice(run: Run, leaf: Any, buffer: Any, row: Any, column: Any) -> Any:
     return buffer[1]
 
 
-def _nested_type(plan: Plan, *, single: bool) -> Any:
+def nested_type(plan: Plan, *, single: bool) -> Any:
     """Return the type: for every input, for every input, a block of the two shapes."""
 
     def row(a: Any) -> Any:
@@ -107,7 +107,7 @@ def _nested_type(plan: Plan, *, single: bool) -> Any:
     return rows[0] if single else types.BaseTuple.from_types(rows)
 
 
-def _cut(run: Run, found: Any, matrix: Any, whole: Any, *, single: bool) -> Any:
+def cut(run: Run, found: Any, matrix: Any, whole: Any, *, single: bool) -> Any:
     if len(found) == 1 and getattr(found[0][0], "ndim", 0) == 1:
         return _wrapped(run, matrix[1], whole)
     blocks = []

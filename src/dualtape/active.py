@@ -1,0 +1,219 @@
+"""`Active` and `Pending`: the numbers of reverse mode.
+
+``Active`` is a value that has a row on a tape.  ``Pending`` with k slots is an expression not yet
+recorded: a value and k (row, partial) pairs, all in registers.  Arithmetic gives Pending; it
+becomes one statement of the tape where typing needs an Active (a variable of a loop, an element of
+an array, an argument of a function) or where it would have more than K_MAX slots.  So there is one
+row per statement of the user's code, not one per operation: C++'s expression templates, done by
+Numba's type inference and across statements.
+
+Rows are merged where LLVM can prove them equal, so ``a * a`` is one entry.
+
+At the prompt every operation is recorded at once, which shows how a tape works.
+
+Measured (benchmarks/bench_reverse.py, gradient / primal): see K_MAX.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, ClassVar
+
+from llvmlite import ir
+from numba.core import cgutils, types
+
+from .emit import Emitted, find_emitted, type_of, unwrap, wrap
+from .jets import level_of, settle
+from .number import Number
+from .recording import provably_equal, statement
+
+__all__ = ["K_MAX", "Active", "Pending", "Tracked"]
+
+K_MAX = 12
+
+
+class Tracked(Number):
+    """What Active and Pending share: an algebra on (row, partial) pairs."""
+
+    __slots__ = ()
+    tape: Any
+    rows: tuple[Any, ...]
+    partials: tuple[Any, ...]
+
+    def _is_peer(self, other: Any) -> bool | None:
+        if level_of(other) == self.level and isinstance(other, Tracked):
+            return True
+        return super()._is_peer(other)
+
+    def with_value(self, value: Any) -> Any:
+        """Return the same pairs with another value."""
+        return self._made(value, self.tape, self.rows, self.partials)
+
+    def plus(self, other: Any) -> Any:
+        """Sum rule."""
+        return self._joined(other, self.value + other.value, self.partials, other.partials)
+
+    def minus(self, other: Any) -> Any:
+        """Sum rule."""
+        negative = [-p for p in other.partials]
+        return self._joined(other, self.value - other.value, self.partials, negative)
+
+    def times(self, other: Any) -> Any:
+        """Product rule."""
+        mine = [_scaled(operator.mul, p, other.value) for p in self.partials]
+        others = [_scaled(operator.mul, p, self.value) for p in other.partials]
+        return self._joined(other, self.value * other.value, mine, others)
+
+    def lift1(self, f: Any, f1: Any, f11: Any, product: Any = operator.mul) -> Any:
+        """Chain rule: f' times every partial."""
+        f1 = settle(f1)
+        partials = [_scaled(product, p, f1) for p in self.partials]
+        return self._made(f, self.tape, self.rows, partials)
+
+    def lift2(self, other: Any, jet: tuple[Any, ...], product: Any = operator.mul) -> Any:
+        """Chain rule in two arguments."""
+        f, fx, fy = jet[:3]
+        mine = [_scaled(product, p, fx) for p in self.partials]
+        others = [_scaled(product, p, fy) for p in other.partials]
+        return self._joined(other, f, mine, others)
+
+    def _joined(self, other: Any, value: Any, mine: Any, others: Any) -> Any:
+        if not isinstance(self.tape, Emitted):
+            return self._made(value, self.tape, self.rows + other.rows, (*mine, *others))
+        value = value.recorded() if isinstance(value, Number) else value
+        rows, partials = _merged(value, (self.rows, mine), (other.rows, others))
+        return self._made(value, _first_tape(self.tape, other.tape), rows, partials)
+
+    def _made(self, value: Any, tape: Any, rows: Any, partials: Any) -> Any:
+        if isinstance(tape, Emitted):
+            return Pending.of(value, tape, tuple(rows), tuple(partials))
+        return tape.append(value, rows, partials)
+
+
+class Active(Tracked):
+    """A value with a row on a tape.
+
+    Made by ``Tape().variable`` at the prompt and by reverse mode in compiled code; row 0 is that of
+    constants.
+    """
+
+    FIELDS = ("value", "row", "tape")
+    __slots__ = FIELDS
+    partials: ClassVar[tuple[Any, ...]] = (1.0,)  # type: ignore[misc]
+
+    @property
+    def rows(self) -> tuple[Any, ...]:  # type: ignore[override]
+        """The one row."""
+        return (self.row,)
+
+    @staticmethod
+    def fields(base: Any, *widths: int) -> list[tuple[str, Any]]:
+        """Return the names and types of the fields."""
+        return [("value", base), ("row", types.int64), ("tape", types.int64)]
+
+    def widths(self) -> tuple[int, ...]:
+        """Return no widths: an Active has none."""
+        return ()
+
+    def __repr__(self) -> str:
+        return f"Active({self.value!r}, row {self.row})"
+
+    @staticmethod
+    def pack(value: Any, ty: Any, at: Any) -> Any:
+        """Return the LLVM value of a number or constant as an Active; a Pending is recorded."""
+        struct = at.context.make_helper(at.builder, ty)
+        zero = ir.Constant(ir.IntType(64), 0)
+        if level_of(value) < ty.level:
+            struct.m_value, struct.m_row, struct.m_tape = unwrap(value, ty.base, at), zero, zero
+            return struct._getvalue()
+        struct.m_value = unwrap(value.value, ty.base, at)
+        struct.m_tape = value.tape.ir
+        rows = [row.ir for row in value.rows]
+        if isinstance(value, Active):
+            struct.m_row = rows[0]
+            return struct._getvalue()
+        partials = [unwrap(p, ty.base, at) for p in value.partials]
+        struct.m_row = statement(at.context, at.builder, value.tape.ir, rows, partials, ty.base)
+        return struct._getvalue()
+
+
+class Pending(Tracked):
+    """A value and its (row, partial) pairs, not yet recorded; only in compiled code."""
+
+    FIELDS = ("value", "tape", "rows", "partials")
+    __slots__ = FIELDS
+
+    def recorded(self) -> Any:
+        """Record a statement: compiled functions are called with numbers that have a row."""
+        at = self.tape
+        ty = type_of(self).settled
+        return wrap(at.context, at.builder, ty, Active.pack(self, ty, at))
+
+    @staticmethod
+    def fields(base: Any, *widths: int) -> list[tuple[str, Any]]:
+        """Return the names and types of the fields."""
+        (k,) = widths
+        rows, partials = types.UniTuple(types.int64, k), types.UniTuple(base, k)
+        return [("value", base), ("tape", types.int64), ("rows", rows), ("partials", partials)]
+
+    def widths(self) -> tuple[int, ...]:
+        """Return (k,)."""
+        return (len(self.rows),)
+
+    @staticmethod
+    def pack(value: Any, ty: Any, at: Any) -> Any:
+        """Return the LLVM value of a number or constant with as many slots as `ty` has."""
+        struct = at.context.make_helper(at.builder, ty)
+        (k,) = ty.widths
+        zero = ir.Constant(ir.IntType(64), 0)
+        rows, partials, tape, primal = [], [], zero, value
+        if level_of(value) == ty.level:
+            rows = [row.ir for row in value.rows]
+            partials = [unwrap(p, ty.base, at) for p in value.partials]
+            tape, primal = value.tape.ir, value.value
+        missing = k - len(rows)
+        if missing < 0:
+            raise AssertionError(f"{len(rows)} slots do not fit {ty}")
+        rows += [zero] * missing
+        partials += [ir.Constant(at.context.get_value_type(ty.base), None)] * missing
+        struct.m_value, struct.m_tape = unwrap(primal, ty.base, at), tape
+        struct.m_rows = cgutils.pack_array(at.builder, rows)
+        struct.m_partials = at.context.make_tuple(at.builder, types.UniTuple(ty.base, k), partials)
+        return struct._getvalue()
+
+
+def _scaled(product: Any, partial: Any, factor: Any) -> Any:
+    """Multiply; 1 and -1 are known here, before LLVM sees what may be a number of many parts."""
+    if isinstance(partial, float) and partial == 1.0:
+        return factor
+    if isinstance(factor, float | int) and factor in (1.0, -1.0):
+        return partial if factor == 1.0 else -partial
+    return product(partial, factor)
+
+
+def _first_tape(mine: Any, other: Any) -> Any:
+    """Return the tape of either operand: constants that became active have none."""
+    builder = mine.builder
+    missing = builder.icmp_unsigned("==", mine.ir, ir.Constant(mine.ir.type, 0))
+    return mine._like(builder.select(missing, other.ir, mine.ir))
+
+
+def _merged(value: Any, mine: Any, others: Any) -> tuple[list[Any], list[Any]]:
+    """Join the pairs of two operands, adding partials of rows that are provably equal."""
+    at = find_emitted(value)
+    base = type_of(value)
+    zero = ir.Constant(ir.IntType(64), 0)
+    (rows, partials), (more_rows, more_partials) = map(list, mine), map(list, others)
+    for j, p in enumerate(more_partials):
+        for i, q in enumerate(partials):
+            same = provably_equal(at.builder, rows[i].ir, more_rows[j].ir)
+            total, single = unwrap(q + p, base, at), unwrap(q, base, at)
+            merged = at.builder.select(same, total, single)
+            partials[i] = wrap(at.context, at.builder, base, merged)
+            left = at.builder.select(same, zero, more_rows[j].ir)
+            more_rows[j] = more_rows[j]._like(left)
+    return rows + more_rows, partials + more_partials
+
+
+Active.pending = Pending  # type: ignore[attr-defined]
+Pending.settled = Active  # type: ignore[attr-defined]

@@ -1,0 +1,148 @@
+"""Reverse mode: record the function once, sweep the tape backward, read the adjoints.
+
+A driver leases a tape (`pool`), gives every input a row, calls the activated twin, which appends a
+row for every statement, and sweeps.  Cost: one recording and one sweep for a gradient, whatever the
+number of inputs; a sweep for each further output.
+
+A. Griewank and A. Walther, Evaluating Derivatives, 2nd ed., SIAM 2008, chapters 3, 4 and 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numba.core import types
+
+from . import adjoints, pool, read
+from .active import Active
+from .adjoints import make_tracked
+from .forward import as_vector, jacobian_blocks, vector_type
+from .plan import Plan, base_type, block_type, is_active, map_leaves
+from .run import Run
+from .tape import reserve_rows
+
+__all__ = ["gradient_driver", "jacobian_driver"]
+
+
+class Recording:
+    """Code of one recording being emitted: a leased tape and the result of the twin."""
+
+    def __init__(self, run: Run, found: list[Any]) -> None:
+        self.run = run
+        self.found = found
+        self.tape = run.kernel(pool.acquire, (run.plan.base, run.base_like))
+        self.buffers = run.buffers(found)
+        run.kernel(reserve_rows, self._address(), (types.int64, run.n))
+        self.result = run.call_twin(found, self._tracked(), on_error=self.release)
+
+    def _address(self) -> tuple[Any, Any]:
+        return types.int64, self.tape
+
+    def _tracked(self) -> list[Any]:
+        return [
+            self._track(leaf, buffer) for leaf, buffer in zip(self.found, self.buffers, strict=True)
+        ]
+
+    def _track(self, leaf: Any, buffer: Any) -> Any:
+        run, number = self.run, self.run.plan.number
+        ty, value, offset = leaf
+        row = run.builder.add(offset, run.constant(1))
+        if buffer is None:
+            primal = run.context.cast(run.builder, value, ty, number.base)
+            return make_tracked(run.context, run.builder, number, primal, row, self.tape)
+        rows = types.int64, row
+        run.kernel(adjoints.track_array, buffer, (ty, value), rows, self._address(), run.number)
+        return buffer[1]
+
+    def row(self, ty: Any, value: Any) -> tuple[Any, Any]:
+        """Return the row of a scalar result, which is recorded now if it is pending."""
+        number = self.run.plan.number
+        active = self.run.context.cast(self.run.builder, value, ty, number)
+        struct = self.run.context.make_helper(self.run.builder, number, value=active)
+        return types.int64, struct.m_row
+
+    def sweep(self, kernel: Any, *pairs: Any) -> None:
+        """Call a kernel that sweeps; where a block's adjoint raises, all is released."""
+        self.run.kernel(kernel, self._address(), *pairs, on_error=self.release)
+
+    def release(self) -> None:
+        """Give back the tape and drop the buffers."""
+        self.run.kernel(pool.release, self._address())
+        self.run.release_all(self.buffers)
+
+
+def gradient_driver(
+    twin: Any, argnums: tuple[int, ...], *, single: bool, with_value: bool
+) -> Callable[..., Any]:
+    """Return the driver that computes (value and) gradient from the packed arguments."""
+    name = "value_and_grad" if with_value else "grad"
+
+    def gradient(typingctx: Any, packed: Any) -> Any:
+        plan = Plan(typingctx, twin, packed, argnums, name)
+        result = plan.run_twin(Active)
+        plan.require_scalar()
+        gradient_type = plan.gradient_type(single=single)
+        value_type = base_type(result, plan.number)
+        returned = types.Tuple((value_type, gradient_type)) if with_value else gradient_type
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            run = Run(plan, context, builder, args[0])
+            found = run.input_leaves()
+            recording = Recording(run, found)
+            flat = run.flat_array(run.n)
+            if is_active(result, plan.number):
+                row = recording.row(result, recording.result)
+                recording.sweep(adjoints.sweep_gradient, row, flat)
+            recording.release()
+            out = run.unflatten(found, flat, single=single)
+            if not with_value:
+                return out
+            value = run.base_value(result, recording.result)[1]
+            return context.make_tuple(builder, returned, [value, out])
+
+        return returned(packed), codegen
+
+    return gradient
+
+
+def jacobian_driver(
+    twin: Any, argnums: tuple[int, ...], *, single: bool, with_value: bool
+) -> Callable[..., Any]:
+    """Return the driver that computes (value and) Jacobian, one sweep per 8 outputs."""
+    name = "value_and_jacobian" if with_value else "jacobian"
+
+    def jacobian(typingctx: Any, packed: Any) -> Any:
+        plan = Plan(typingctx, twin, packed, argnums, name)
+        result = plan.run_twin(Active)
+        y_type = vector_type(plan, result)
+        value_type = base_type(y_type, plan.number)
+        parts = [map_leaves(ty, lambda leaf: block_type(plan, y_type, leaf)) for ty in plan.inputs]
+        jacobian_type = parts[0] if single else types.BaseTuple.from_types(parts)
+        returned = types.Tuple((value_type, jacobian_type)) if with_value else jacobian_type
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            run = Run(plan, context, builder, args[0])
+            found = run.input_leaves()
+            recording = Recording(run, found)
+            y = as_vector(run, result, recording.result)
+            shape = (y_type, y), (types.intp, run.n), (plan.base, run.base_like)
+            matrix = types.Array(plan.base, 2, "C"), run.kernel(read.new_rows, *shape)
+            if isinstance(y_type, types.Array) and is_active(y_type, plan.number):
+                rows = types.Array(types.int64, 1, "C"), run.kernel(adjoints.rows_of, (y_type, y))
+                recording.sweep(adjoints.sweep_jacobian, rows, matrix)
+                run.release(*rows)
+            elif is_active(y_type, plan.number):
+                recording.sweep(adjoints.sweep_row, recording.row(y_type, y), matrix)
+            recording.release()
+            value = value_type, run.base_value(y_type, y)[1]
+            run.release(y_type, y)
+            out = jacobian_blocks(run, found, matrix, value, jacobian_type, single=single)
+            if not with_value:
+                run.release(*value)
+                return out
+            return context.make_tuple(builder, returned, [value[1], out])
+
+        return returned(packed), codegen
+
+    return jacobian

@@ -1,0 +1,177 @@
+"""Sweeps over a tape: adjoints backward, tangents forward, one or several at a time.
+
+Reverse: for rows from the last to the first, every entry (row, column, partial) adds
+``partial * adjoint[row]`` to ``adjoint[column]``.  Forward: ``tangent[row]`` is the sum of
+``partial * tangent[column]``.  Both cost one multiplication and one addition an entry.
+
+Strong zero: an adjoint that is exactly zero stays zero whatever the partial is, and so does a
+partial that is zero where the adjoint is infinite or NaN: what cannot influence a result never
+makes a derivative NaN.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from ._jit import kernel, specialized
+from .elementary import register
+from .emit import strong_either
+from .numbertype import NumberType
+from .tape import BLOCK_FIELDS, tape_at, typed_view
+
+__all__ = ["forward_sweep", "reverse_sweep", "vector_sweep"]
+
+ADJOINT = types.void(types.int64, types.int64, types.int64, types.int64)
+"""A block's adjoint: (address of the tape, number of the block, lane, width)."""
+
+
+def strong_product(partial: Any, adjoint: Any) -> Any:
+    """Multiply, where an exact zero on either side gives zero (compiled code only)."""
+    raise NotImplementedError
+
+
+register(strong_product, strong_either)
+
+
+@specialized(strong_product)
+def _strong_product(partial: Any, adjoint: Any) -> Any:
+    if isinstance(partial, NumberType) or isinstance(adjoint, NumberType):
+        return None
+    return lambda partial, adjoint: 0.0 if partial == 0.0 or adjoint == 0.0 else partial * adjoint
+
+
+@intrinsic
+def call_adjoint(
+    typingctx: Any, function: Any, address: Any, block: Any, lane: Any, width: Any
+) -> Any:
+    """Call the compiled adjoint of a block by its address; its exceptions propagate."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        convention = context.call_conv
+        pointer = convention.get_function_type(types.none, ADJOINT.args).as_pointer()
+        target = builder.inttoptr(args[0], pointer)
+        status, _ = convention.call_function(builder, target, types.none, ADJOINT.args, args[1:])
+        with cgutils.if_unlikely(builder, status.is_error):
+            convention.return_status_propagate(builder, status)
+        return context.get_dummy_value()
+
+    return types.none(*(types.int64,) * 5), codegen
+
+
+def sweep_statements(tape: Any, adjoint: Any, partial: Any, first: Any, last: Any) -> None:
+    """Sweep the rows from last - 1 down to first (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(sweep_statements)
+def _sweep_statements(tape: Any, adjoint: Any, partial: Any, first: Any, last: Any) -> Any:
+    return _sweep_numbers if isinstance(adjoint.dtype, NumberType) else _sweep_floats
+
+
+def _sweep_floats(tape: Any, adjoint: Any, partial: Any, first: Any, last: Any) -> None:
+    row_end, col = tape.row_end, tape.col
+    hi = row_end[np.uint64(last - 1)]
+    for row in range(last - 1, first - 1, -1):
+        lo = row_end[np.uint64(row - 1)]
+        a = adjoint[np.uint64(row)]
+        if a != 0.0:
+            if a - a == 0.0:
+                for e in range(lo, hi):
+                    adjoint[col[e]] += partial[e] * a
+            else:
+                for e in range(lo, hi):
+                    if partial[e] != 0.0:
+                        adjoint[col[e]] += partial[e] * a
+        hi = lo
+
+
+def _sweep_numbers(tape: Any, adjoint: Any, partial: Any, first: Any, last: Any) -> None:
+    row_end, col = tape.row_end, tape.col
+    hi = row_end[np.uint64(last - 1)]
+    for row in range(last - 1, first - 1, -1):
+        lo = row_end[np.uint64(row - 1)]
+        a = adjoint[np.uint64(row)]
+        for e in range(lo, hi):
+            adjoint[col[e]] += strong_product(partial[e], a)
+        hi = lo
+
+
+@kernel
+def reverse_sweep(address: Any, first: Any, like: Any) -> None:
+    """Carry the adjoints of all rows to the rows before `first`."""
+    tape = tape_at(address)
+    adjoint = typed_view(tape.adjoint, like)
+    partial = typed_view(tape.partial, like)
+    last = tape.rows
+    for block in range(tape.blocks - 1, -1, -1):
+        at = block * BLOCK_FIELDS
+        sweep_statements(tape, adjoint, partial, tape.block[at + 1], last)
+        call_adjoint(tape.block[at + 2], address, block, 0, 1)
+        last = tape.block[at]
+    sweep_statements(tape, adjoint, partial, first, last)
+
+
+def sweep_lanes(tape: Any, adjoint: Any, partial: Any, first: Any, last: Any, lanes: Any) -> None:
+    """Sweep rows for several adjoints at once; `lanes` is a tuple of as many."""
+    row_end, col = tape.row_end, tape.col
+    width = len(lanes)
+    hi = row_end[np.uint64(last - 1)]
+    for row in range(last - 1, first - 1, -1):
+        lo = row_end[np.uint64(row - 1)]
+        a = adjoint[np.uint64(row)]
+        careful, idle = False, True
+        for j in range(width):
+            careful |= a[j] - a[j] != 0.0
+            idle &= a[j] == 0.0
+        if not idle:
+            for e in range(lo, hi):
+                p = partial[e]
+                b = adjoint[col[e]]
+                if careful or p - p != 0.0:
+                    for j in range(width):
+                        b[j] += strong_product(p, a[j])
+                else:
+                    for j in range(width):
+                        b[j] += p * a[j]
+        hi = lo
+
+
+_sweep_lanes = kernel(sweep_lanes)
+
+
+@kernel
+def vector_sweep(address: Any, first: Any, like: Any, lanes: Any) -> None:
+    """Carry several adjoints of all rows to the rows before `first` (floats only)."""
+    tape = tape_at(address)
+    width = len(lanes)
+    rows = typed_view(tape.adjoint, like)
+    adjoint = rows[: tape.rows * width].reshape((tape.rows, width))
+    partial = typed_view(tape.partial, like)
+    last = tape.rows
+    for block in range(tape.blocks - 1, -1, -1):
+        at = block * BLOCK_FIELDS
+        _sweep_lanes(tape, adjoint, partial, tape.block[at + 1], last, lanes)
+        for lane in range(width):
+            call_adjoint(tape.block[at + 2], address, block, lane, width)
+        last = tape.block[at]
+    _sweep_lanes(tape, adjoint, partial, first, last, lanes)
+
+
+@kernel
+def forward_sweep(address: Any, tangent: Any) -> None:
+    """Carry the tangents of bare rows forward to all statements; blocks are not supported."""
+    tape = tape_at(address)
+    partial = typed_view(tape.partial, tangent[0])
+    lo = tape.row_end[0]
+    for row in range(1, tape.rows):
+        hi = tape.row_end[np.uint64(row)]
+        if hi > lo:
+            s = tangent[0] * 0.0
+            for e in range(lo, hi):
+                s = s + partial[e] * tangent[tape.col[e]]
+            tangent[np.uint64(row)] = s
+        lo = hi
