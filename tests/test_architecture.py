@@ -23,10 +23,11 @@ FLOORS = [
         "sweeps", "adjoints",
     ],
     [
-        "aliasing", "pending", "activate", "fingerprint", "plan", "run", "forward", "second",
+        "aliasing", "pending", "labels", "activate", "fingerprint", "plan", "run", "forward", "second",
         "reverse", "over_reverse", "retell", "driver", "rulemaking", "making", "modes",
+        "pullback",
     ],
-    ["products", "transforms", "testing"],
+    ["products", "transforms", "testing", "recorder", "graph"],
 ]  # fmt: skip
 MODULES = sorted(module.name for module in pkgutil.iter_modules([str(SOURCE)]))
 LARGEST_FILE = 450

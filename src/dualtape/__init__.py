@@ -7,6 +7,7 @@ and `second` (sweeps), `elementary` (rules meet number types), `rules` (the tabl
 `dual` and `hyperdual` (the arithmetic).
 """
 
+from . import graph as graph
 from .dual import VectorDual as VectorDual
 from .elementary import value as value
 from .errors import ArgumentError as ArgumentError
@@ -23,6 +24,9 @@ from .pool import set_tape_limit as set_tape_limit
 from .products import derivative as derivative
 from .products import hvp as hvp
 from .products import jvp as jvp
+from .products import vjp as vjp
+from .recorder import Tape as Tape
+from .recorder import record as record
 from .rulemaking import custom_rule as custom_rule
 from .testing import check_grad as check_grad
 from .transforms import grad as grad

@@ -29,6 +29,7 @@ from numba.core.caching import FunctionCache, NullCache
 __all__ = [
     "StampedCache",
     "compiled",
+    "entry",
     "kernel",
     "package_stamp",
     "specialized",
@@ -116,6 +117,13 @@ class Kernel:
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function of the package lazily; see `Kernel`."""
     return Kernel(function)
+
+
+def entry(function: Callable[..., Any]) -> Any:
+    """Compile a function of the package that Python calls, lazily and with a cache on disk."""
+    dispatcher = numba.njit(error_model="numpy", nogil=True)(function)
+    use_cache(dispatcher, package_stamp)
+    return dispatcher
 
 
 @functools.cache

@@ -42,6 +42,7 @@ from .conversion import array_from
 from .elementary import SCIPY
 from .emit import invoke
 from .errors import ArgumentError, MissingRuleError, UnsupportedFunctionError
+from .labels import label_operations
 from .memory import remembered
 from .numbertype import NumberType, highest_number, level
 from .pending import record_pending
@@ -123,6 +124,7 @@ class Activate(FunctionPass):
     """Rewrite a user's untyped IR for the argument types of this compilation."""
 
     _name = "dualtape_activate"
+    labels = False
 
     def __init__(self) -> None:
         FunctionPass.__init__(self)
@@ -139,7 +141,10 @@ class Activate(FunctionPass):
             self._activate_arrays(func_ir, number)
         if number is not None and number.slots:
             func_ir._definitions = build_definitions(func_ir.blocks)
-            record_pending(func_ir)
+            if self.labels:
+                label_operations(func_ir)
+            else:
+                record_pending(func_ir)
         func_ir._definitions = build_definitions(func_ir.blocks)
         return True
 
@@ -157,7 +162,7 @@ class Activate(FunctionPass):
                 if found is ir.UNDEFINED:
                     raise _undefined(statement)
                 if found is not None:
-                    replacement = active_form(found, statement.loc)
+                    replacement = active_form(found, statement.loc, labels=self.labels)
                     if replacement is not None:
                         name = getattr(found, "__name__", "function")
                         statement.value = ir.Global(name, replacement, statement.loc)
@@ -268,7 +273,7 @@ def is_user_function(value: Any) -> bool:
     return cpu_target.typing_context._lookup_global(value) is None
 
 
-def active_form(value: Any, loc: Any = None) -> Any:
+def active_form(value: Any, loc: Any = None, *, labels: bool = False) -> Any:
     """Return what stands for a constant of the user's function in its twin, or None."""
     try:
         rule = CUSTOM_RULES.get(value)
@@ -277,7 +282,7 @@ def active_form(value: Any, loc: Any = None) -> Any:
     if rule is not None:
         return rule
     if is_user_function(value):
-        return twin(value)
+        return twin(value, labels=labels)
     if isinstance(value, np.ufunc) and "scipy.special" in sys.modules:
         return _special_rule(value, loc)
     return None
@@ -329,10 +334,12 @@ class RewritesForNumbers(NopythonRewrites):
 class ActivatingCompiler(CompilerBase):
     """Numba's own pipeline with the pass `Activate`."""
 
+    activation: type = Activate
+
     def define_pipelines(self) -> list[Any]:
         """Return the pipeline."""
         manager = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        manager.add_pass_after(Activate, ReconstructSSA)
+        manager.add_pass_after(self.activation, ReconstructSSA)
         manager.passes = [
             (RewritesForNumbers if step is NopythonRewrites else step, told)
             for step, told in manager.passes
@@ -341,16 +348,31 @@ class ActivatingCompiler(CompilerBase):
         return [manager]
 
 
+@register_pass(mutates_CFG=False, analysis_only=False)
+class ActivateWithLabels(Activate):
+    """The same for `record`: every operation is a row and has a label."""
+
+    _name = "dualtape_activate_with_labels"
+    labels = True
+
+
+class LabellingCompiler(ActivatingCompiler):
+    """The pipeline of twins made for `record`."""
+
+    activation = ActivateWithLabels
+
+
 class Twin(CPUDispatcher):
     """The activated form of a user function."""
 
     is_derivative = True
 
 
-def twin(function: Any) -> Any:
+def twin(function: Any, *, labels: bool = False) -> Any:
     """Return the activated twin of a Python function or of an njit function.
 
-    What a transform made is compiled for active arguments as it is.
+    What a transform made is compiled for active arguments as it is. With `labels` it is the one for
+    `record`.
     """
     if getattr(function, "is_derivative", False):
         return function
@@ -358,9 +380,10 @@ def twin(function: Any) -> Any:
     def make() -> Twin:
         py_func = getattr(function, "py_func", function)
         options = twin_options(function)
-        return Twin(py_func, targetoptions=options, pipeline_class=ActivatingCompiler)
+        pipeline = LabellingCompiler if labels else ActivatingCompiler
+        return Twin(py_func, targetoptions=options, pipeline_class=pipeline)
 
-    return remembered(function, "twin", make)
+    return remembered(function, ("twin", labels), make)
 
 
 def twin_options(function: Any) -> dict[str, Any]:

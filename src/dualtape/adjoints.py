@@ -15,12 +15,13 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from ._jit import kernel, specialized
+from .errors import ArgumentError
 from .numbertype import NumberType
 from .seed import as_number, element_like, flat_view, flattened
 from .sweeps import reverse_sweep, vector_sweep
 from .tape import tape_at, typed_view
 
-__all__ = ["row_of", "sweep_gradient", "sweep_jacobian", "sweep_rows", "track_array", "tracked"]
+__all__ = ["row_of", "rows_of", "sweep_gradient", "sweep_rows", "track_array", "tracked"]
 
 
 def make_tracked(context: Any, builder: Any, ty: Any, value: Any, row: Any, tape: Any) -> Any:
@@ -63,10 +64,11 @@ def track_array(out: Any, x: Any, first: Any, address: Any, like: Any) -> None:
 
 @kernel
 def rows_of(y: Any) -> Any:
-    """Return the rows of the elements of an array of numbers."""
-    rows, source = np.empty(y.size, np.int64), flattened(y)
-    for i in range(rows.size):
-        rows[i] = row_of(source[i])
+    """Return the rows of the elements of an array of numbers, in its shape."""
+    rows, source = np.empty(y.shape, np.int64), flattened(y)
+    flat = rows.reshape(rows.size)
+    for i in range(flat.size):
+        flat[i] = row_of(source[i])
     return rows
 
 
@@ -89,58 +91,138 @@ def sweep_row(address: Any, row: Any, out: Any) -> None:
     sweep_gradient(address, row, out[0])
 
 
-@kernel
-def sweep_rows(address: Any, rows: Any, cotangent: Any, out: Any) -> None:
-    """Fill `out` with the derivatives of sum(cotangent * y), y in these rows."""
-    tape, like = tape_at(address), element_like(out)
-    tape.clear_adjoints(1)
-    adjoint = typed_view(tape.adjoint, like)
-    source = flattened(cotangent)
-    for i in range(rows.size):
-        if rows[i] > 0:
-            adjoint[rows[i]] = adjoint[rows[i]] + source[i]
-    reverse_sweep(address, 1 + out.size, like)
-    for i in range(out.size):
-        out[i] = adjoint[1 + i]
-
-
-@kernel
-def sweep_jacobian(address: Any, rows: Any, out: Any) -> None:
-    """Fill out[i, j] with the derivative of row i of `rows` with respect to input j."""
-    done = sweep_many(address, rows, out, 0, LANES_8)
-    done = sweep_many(address, rows, out, done, LANES_4)
-    for i in range(done, rows.size):
-        sweep_gradient(address, rows[i], out[i])
-
-
 LANES_8 = (0,) * 8
 LANES_4 = (0,) * 4
 
 
-def sweep_many(address: Any, rows: Any, out: Any, done: Any, lanes: Any) -> int:
-    """Sweep for whole groups of outputs from `done`; return how many are done (compiled only)."""
+@kernel
+def sweep_rows(address: Any, rows: Any, seeds: Any, out: Any) -> None:
+    """Fill out[k, j] with the derivative of y_k, or of sum_i seeds[k, i] y_i, by input j.
+
+    y_i has row rows[i]; `seeds` is None for the y_k themselves.  Eight adjoints, then four, then
+    single ones are swept at a time.
+    """
+    done = sweep_many(address, rows, seeds, out, 0, LANES_8)
+    done = sweep_many(address, rows, seeds, out, done, LANES_4)
+    tape, like = tape_at(address), element_like(out)
+    for k in range(done, out.shape[0]):
+        tape.clear_adjoints(1)
+        adjoint = typed_view(tape.adjoint, like)
+        add_seeds(adjoint, rows, seeds, k, 0, 1)
+        reverse_sweep(address, 1 + out.shape[1], like)
+        for i in range(out.shape[1]):
+            out[k, i] = adjoint[1 + i]
+
+
+def add_seeds(adjoint: Any, rows: Any, seeds: Any, k: Any, lane: Any, width: Any) -> None:
+    """Add the k-th seed to the adjoints of the rows (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(add_seeds)
+def _add_seeds(adjoint: Any, rows: Any, seeds: Any, k: Any, lane: Any, width: Any) -> Any:
+    if isinstance(seeds, types.NoneType):
+
+        def unit(adjoint: Any, rows: Any, seeds: Any, k: Any, lane: Any, width: Any) -> None:
+            if rows[k] > 0:
+                adjoint[rows[k] * width + lane] = 1.0
+
+        return unit
+
+    def weighted(adjoint: Any, rows: Any, seeds: Any, k: Any, lane: Any, width: Any) -> None:
+        for i in range(rows.size):
+            if rows[i] > 0:
+                at = rows[i] * width + lane
+                adjoint[at] = adjoint[at] + seeds[k, i]
+
+    return weighted
+
+
+def sweep_many(address: Any, rows: Any, seeds: Any, out: Any, done: Any, lanes: Any) -> int:
+    """Sweep whole groups of seeds from `done`; return how many are done (compiled code only)."""
     raise NotImplementedError
 
 
 @specialized(sweep_many)
-def _sweep_many(address: Any, rows: Any, out: Any, done: Any, lanes: Any) -> Any:
+def _sweep_many(address: Any, rows: Any, seeds: Any, out: Any, done: Any, lanes: Any) -> Any:
     if isinstance(out.dtype, NumberType):
-        return lambda address, rows, out, done, lanes: done
+        return lambda address, rows, seeds, out, done, lanes: done
 
-    def sweep(address: Any, rows: Any, out: Any, done: Any, lanes: Any) -> Any:
+    def sweep(address: Any, rows: Any, seeds: Any, out: Any, done: Any, lanes: Any) -> Any:
         tape, like = tape_at(address), element_like(out)
         width = len(lanes)
-        while rows.size - done >= width:
+        while out.shape[0] - done >= width:
             tape.clear_adjoints(width)
             adjoint = typed_view(tape.adjoint, like)
-            for j in range(width):
-                if rows[done + j] > 0:
-                    adjoint[rows[done + j] * width + j] = 1.0
+            for lane in range(width):
+                add_seeds(adjoint, rows, seeds, done + lane, lane, width)
             vector_sweep(address, 1 + out.shape[1], like, lanes)
             for i in range(out.shape[1]):
-                for j in range(width):
-                    out[done + j, i] = adjoint[(1 + i) * width + j]
+                for lane in range(width):
+                    out[done + lane, i] = adjoint[(1 + i) * width + lane]
             done += width
         return done
 
     return sweep
+
+
+@kernel
+def count_rows(rows: Any) -> int:
+    """Return how many rows there are in one leaf of a result."""
+    return size_of(rows)
+
+
+@kernel
+def copy_rows(flat: Any, at: Any, rows: Any) -> None:
+    """Copy the rows of one leaf of a result to flat[at:]."""
+    for i in range(size_of(rows)):
+        flat[at + i] = item_of(rows, i)
+
+
+@kernel
+def copy_seeds(seeds: Any, at: Any, rows: Any, cotangent: Any) -> None:
+    """Copy the cotangents of one leaf to columns of seeds, a row of it for each."""
+    if size_of(cotangent) != seeds.shape[0] * size_of(rows):
+        raise ArgumentError("vjp: a cotangent must have the shape of the function's result")
+    width = size_of(rows)
+    for k in range(seeds.shape[0]):
+        for i in range(width):
+            seeds[k, at + i] = item_of(cotangent, k * width + i)
+
+
+@kernel
+def first_extent(cotangent: Any) -> int:
+    """Return how many cotangents are stacked."""
+    return len(cotangent)
+
+
+def size_of(x: Any) -> int:
+    """Return the number of elements of an array; 1 for a number (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(size_of)
+def _size_of(x: Any) -> Any:
+    return (lambda x: x.size) if isinstance(x, types.Array) else (lambda x: 1)
+
+
+def item_of(x: Any, i: Any) -> Any:
+    """Return element i of a flattened array; a number itself (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(item_of)
+def _item_of(x: Any, i: Any) -> Any:
+    return (lambda x, i: x.flat[i]) if isinstance(x, types.Array) else (lambda x, i: x)
+
+
+@kernel
+def empty_rows(size: Any) -> Any:
+    """Return room for rows."""
+    return np.empty(size, np.int64)
+
+
+@kernel
+def ravel(matrix: Any) -> Any:
+    """Return the elements in row-major order."""
+    return matrix.reshape(matrix.size)

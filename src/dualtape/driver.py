@@ -34,7 +34,7 @@ from .number import Number
 from .numbertype import highest_number
 from .retell import located, retold
 
-__all__ = ["Transform"]
+__all__ = ["Transform", "as_float"]
 
 
 class Driver:
@@ -199,23 +199,22 @@ class Transform(CPUDispatcher):
         count = len(args)
         positions = {i % count for i in self.inputs if -count <= i < count}
         new = [
-            _as_float(arg, i, self.__name__) if i in positions else arg
-            for i, arg in enumerate(args)
+            as_float(arg, i, self.__name__) if i in positions else arg for i, arg in enumerate(args)
         ]
         if all(a is b for a, b in zip(args, new, strict=True)):
             return None
         return tuple(arg.value if isinstance(arg, OmittedArg) else arg for arg in new)
 
 
-def _as_float(arg: Any, i: int, name: str) -> Any:
+def as_float(arg: Any, i: int, name: str) -> Any:
     """Convert a differentiated argument to floating point; refuse what has no derivative."""
     if isinstance(arg, OmittedArg):
-        value = _as_float(arg.value, i, name)
+        value = as_float(arg.value, i, name)
         return arg if value is arg.value else value
     if isinstance(arg, float | np.float32 | Number):
         return arg
     if isinstance(arg, tuple):
-        items = [_as_float(item, i, name) for item in arg]
+        items = [as_float(item, i, name) for item in arg]
         if all(a is b for a, b in zip(arg, items, strict=True)):
             return arg
         return type(arg)(*items) if hasattr(arg, "_fields") else tuple(items)

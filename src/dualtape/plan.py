@@ -117,9 +117,13 @@ class Plan:
         found = [leaf for arg in self.inputs for leaf in leaves(arg)]
         return None if any(isinstance(leaf, types.Array) for leaf in found) else len(found)
 
+    def use(self, face: Any, *widths: int) -> None:
+        """Fix the number type."""
+        self.number = member_type(face, self.base, *widths)
+
     def run_twin(self, face: Any, *widths: int) -> Any:
         """Fix the number type, compile the twin for it and return its result type."""
-        self.number = member_type(face, self.base, *widths)
+        self.use(face, *widths)
         active = []
         for i, ty in enumerate(self.packed):
             if i in self.argnums:

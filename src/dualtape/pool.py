@@ -12,6 +12,7 @@ found when compiled code is linked, also when it comes from a cache.
 from __future__ import annotations
 
 import ctypes
+import functools
 from typing import Any
 
 import llvmlite.binding
@@ -19,7 +20,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from ._jit import kernel
+from ._jit import entry, kernel
 from .errors import ArgumentError
 from .tape import address_of, drop, item_size, keep, new_tape, tape_at
 
@@ -150,3 +151,17 @@ def release(address: Any) -> None:
         drop(tape.owner)
     else:
         unclaim(tape.home)
+
+
+def _release(address: Any) -> None:
+    release(address)
+
+
+@functools.cache
+def _release_entry() -> Any:
+    return entry(_release)
+
+
+def release_tape(address: int) -> None:
+    """Give a leased tape back, from Python."""
+    _release_entry()(address)

@@ -129,9 +129,13 @@ def jacobian_driver(
             shape = (y_type, y), (types.intp, run.n), (plan.base, run.base_like)
             matrix = types.Array(plan.base, 2, "C"), run.kernel(read.new_rows, *shape)
             if isinstance(y_type, types.Array) and is_active(y_type, plan.number):
-                rows = types.Array(types.int64, 1, "C"), run.kernel(adjoints.rows_of, (y_type, y))
-                recording.sweep(adjoints.sweep_jacobian, rows, matrix)
+                shaped = types.Array(types.int64, y_type.ndim, "C")
+                made = shaped, run.kernel(adjoints.rows_of, (y_type, y))
+                rows = types.Array(types.int64, 1, "C"), run.kernel(adjoints.ravel, made)
+                each = types.none, context.get_dummy_value()
+                recording.sweep(adjoints.sweep_rows, rows, each, matrix)
                 run.release(*rows)
+                run.release(*made)
             elif is_active(y_type, plan.number):
                 recording.sweep(adjoints.sweep_row, recording.row(y_type, y), matrix)
             recording.release()

@@ -69,10 +69,10 @@ def sweep_statements(tape: Any, adjoint: Any, partial: Any, first: Any, last: An
 
 @specialized(sweep_statements)
 def _sweep_statements(tape: Any, adjoint: Any, partial: Any, first: Any, last: Any) -> Any:
-    return _sweep_numbers if isinstance(adjoint.dtype, NumberType) else _sweep_floats
+    return _sweep_numbers if isinstance(adjoint.dtype, NumberType) else sweep_floats
 
 
-def _sweep_floats(tape: Any, adjoint: Any, partial: Any, first: Any, last: Any) -> None:
+def sweep_floats(tape: Any, adjoint: Any, partial: Any, first: Any, last: Any) -> None:
     row_end, col = tape.row_end, tape.col
     hi = row_end[np.uint64(last - 1)]
     for row in range(last - 1, first - 1, -1):

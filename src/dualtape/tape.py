@@ -99,6 +99,7 @@ class Storage:
         self.arena_used = 0
         self.item = item
         self.capacity = min(self.col.size, self.partial.size // item)
+        self.label[:] = -1
 
     def nbytes(self) -> int:
         """Return the bytes taken by rows, entries, adjoints and blocks."""
@@ -181,6 +182,19 @@ class Storage:
             self.arena = arena
         self.arena_used = used
         return first
+
+    def name(self, row: int, label: int, value: float) -> None:
+        """Keep a label and a value with a row, unless it has a label."""
+        if row >= self.label.size:
+            size = max(2 * self.label.size, row + 1)
+            labels, values = np.full(size, -1, np.int32), np.zeros(size)
+            labels[: self.label.size] = self.label
+            values[: self.label.size] = self.value
+            self.label = labels
+            self.value = values
+        if self.label[row] < 0:
+            self.label[row] = label
+            self.value[row] = value
 
     def add_block(self, first: int, last: int, adjoint: int, offset: int) -> None:
         """Enter an operation on arrays whose results are the rows from `first` to before `last`."""

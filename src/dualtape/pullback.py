@@ -1,0 +1,151 @@
+"""Vector-Jacobian products: record once, pull cotangents back as often as wanted.
+
+``record`` leaves the recording on a tape that is leased until the pullback is dropped; ``pull``
+sweeps it for one cotangent, or for several that are stacked along a new first axis (eight at a
+time).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numba.core import cgutils, types
+
+from . import adjoints, seed
+from .active import Active
+from .errors import ArgumentError
+from .forward import as_vector, jacobian_blocks, vector_type
+from .plan import Plan, base_type, element, is_active, is_differentiable, leaves, map_leaves
+from .reverse import Recording
+from .run import Run
+
+__all__ = ["pull_driver", "record_driver"]
+
+
+def _rows_type(ty: Any) -> Any:
+    """Return the type of the rows of one leaf of a result."""
+    return types.Array(types.int64, ty.ndim, "C") if isinstance(ty, types.Array) else types.int64
+
+
+def record_driver(twin: Any) -> Callable[..., Any]:
+    """Return the driver of (primals,) -> (value, address of the tape, rows of the result)."""
+
+    def record(typingctx: Any, packed: Any) -> Any:
+        (primals,) = packed
+        plan = Plan(typingctx, twin, primals, tuple(range(len(primals))), "vjp")
+        result = plan.run_twin(Active)
+        y_type = vector_type(plan, result) if isinstance(result, types.List) else result
+        for leaf in leaves(y_type):
+            if not is_differentiable(leaf):
+                raise ArgumentError(
+                    f"{plan.name}: the function returns {result}; expected real numbers, arrays, "
+                    "or tuples of these."
+                )
+        value_type, rows_type = base_type(y_type, plan.number), map_leaves(y_type, _rows_type)
+        returned = types.Tuple((value_type, types.int64, rows_type))
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            run = Run(plan, context, builder, builder.extract_value(args[0], 0))
+            recording = Recording(run, run.input_leaves())
+            y = recording.result if y_type == result else as_vector(run, result, recording.result)
+            made = iter([_rows(recording, *pair) for pair in run.items(y_type, y)])
+            rows = run.rebuild(y_type, made)[1]
+            value = run.base_value(y_type, y)[1]
+            run.release(y_type, y)
+            run.release_all(recording.buffers)
+            return context.make_tuple(builder, returned, [value, recording.tape, rows])
+
+        return returned(packed), codegen
+
+    return record
+
+
+def _rows(recording: Recording, ty: Any, value: Any) -> tuple[Any, Any]:
+    if isinstance(ty, types.Array):
+        return _rows_type(ty), recording.run.kernel(adjoints.rows_of, (ty, value))
+    if is_active(ty, recording.run.plan.number):
+        return recording.row(ty, value)
+    return types.int64, recording.run.constant(0)
+
+
+def pull_driver(twin: Any) -> Callable[..., Any]:
+    """Return the driver of (address, rows, cotangent, primals) -> gradients."""
+
+    def pull(typingctx: Any, packed: Any) -> Any:
+        _, rows, cotangent, primals = packed
+        plan = Plan(typingctx, twin, primals, tuple(range(len(primals))), "vjp")
+        plan.use(Active)
+        stacked = _is_stacked(plan, rows, cotangent)
+        gradients = plan.gradient_type(single=False)
+        returned = map_leaves(gradients, _stack) if stacked else gradients
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            address, row_value, seeds, inner = cgutils.unpack_tuple(builder, args[0])
+            run = Run(plan, context, builder, inner)
+            found = run.input_leaves()
+            pairs = list(zip(run.items(rows, row_value), run.items(cotangent, seeds), strict=True))
+            count = run.constant(1)
+            if stacked:
+                count = run.kernel(adjoints.first_extent, pairs[0][1])
+            matrix = _sweep(run, (types.int64, address), pairs, count)
+            if stacked:
+                return _stacked_blocks(run, found, matrix, count, returned)
+            flat = types.Array(plan.base, 1, "C"), run.kernel(adjoints.ravel, matrix)
+            run.release(*matrix)
+            return run.unflatten(found, flat, single=False)
+
+        return returned(packed), codegen
+
+    return pull
+
+
+def _matrix(run: Run, *sizes: Any) -> tuple[Any, Any]:
+    shape_type = types.UniTuple(types.intp, 2)
+    shape = shape_type, run.context.make_tuple(run.builder, shape_type, list(sizes))
+    base = run.plan.base, run.base_like
+    return types.Array(run.plan.base, 2, "C"), run.kernel(seed.zeros, shape, base)
+
+
+def _sweep(run: Run, tape: Any, pairs: Any, count: Any) -> tuple[Any, Any]:
+    """Return the matrix of gradients, one row for each of `count` cotangents."""
+    offsets = [run.constant(0)]
+    for row, _ in pairs:
+        offsets.append(run.builder.add(offsets[-1], run.kernel(adjoints.count_rows, row)))
+    total = types.intp, offsets[-1]
+    flat = types.Array(types.int64, 1, "C"), run.kernel(adjoints.empty_rows, total)
+    seeds = _matrix(run, count, offsets[-1])
+    for (row, given), at in zip(pairs, offsets, strict=False):
+        run.kernel(adjoints.copy_rows, flat, (types.intp, at), row)
+        run.kernel(adjoints.copy_seeds, seeds, (types.intp, at), row, given)
+    out = _matrix(run, count, run.n)
+    run.kernel(adjoints.sweep_rows, tape, flat, seeds, out)
+    run.release(*flat)
+    run.release(*seeds)
+    return out
+
+
+def _stacked_blocks(run: Run, found: Any, matrix: Any, count: Any, returned: Any) -> Any:
+    along = types.Array(types.int64, 1, "C"), run.kernel(adjoints.empty_rows, (types.intp, count))
+    out = jacobian_blocks(run, found, matrix, along, returned, single=False)
+    run.release(*along)
+    return out
+
+
+def _stack(ty: Any) -> Any:
+    ndim = ty.ndim if isinstance(ty, types.Array) else 0
+    return types.Array(element(ty), ndim + 1, "C")
+
+
+def _is_stacked(plan: Plan, rows: Any, cotangent: Any) -> bool:
+    """Whether cotangents have one axis more than the result; raise where they do not fit."""
+    wanted, given = list(leaves(rows)), list(leaves(cotangent))
+    if len(wanted) == len(given) and all(map(is_differentiable, given)):
+        pairs = zip(wanted, given, strict=True)
+        more = {getattr(b, "ndim", 0) - getattr(a, "ndim", 0) for a, b in pairs}
+        if more in ({0}, {1}):
+            return more == {1}
+    raise ArgumentError(
+        f"{plan.name}: the cotangent {cotangent} does not have the structure of the function's "
+        "result; expected the same numbers and arrays, or several stacked along a new first axis."
+    )
