@@ -44,7 +44,7 @@ from .emit import invoke
 from .errors import ArgumentError, MissingRuleError, UnsupportedFunctionError
 from .labels import label_operations
 from .memory import remembered
-from .numbertype import NumberType, highest_number, level
+from .numbertype import NumberType, highest_number, level, tuple_like
 from .pending import record_pending
 from .seed import list_to_numbers, to_numbers
 
@@ -65,15 +65,23 @@ def activated_type(ty: Any, number: NumberType) -> Any:
     if isinstance(ty, types.List):
         return types.List(_active_item(ty.dtype, number))
     if isinstance(ty, types.BaseTuple):
-        return types.BaseTuple.from_types([activated_type(t, number) for t in ty])
+        named = getattr(ty, "instance_class", tuple) is not tuple  # these do not meet item by item
+        return tuple_like(
+            ty, [_active_field(t, number) if named else activated_type(t, number) for t in ty]
+        )
     return ty
 
 
 def _active_item(ty: Any, number: NumberType) -> Any:
     """Return the type that an item of a list gets."""
     if isinstance(ty, types.BaseTuple):
-        return types.BaseTuple.from_types([_active_item(item, number) for item in ty])
+        return tuple_like(ty, [_active_item(item, number) for item in ty])
     return number if _is_real(ty) and level(ty) < number.level else ty
+
+
+def _active_field(ty: Any, number: NumberType) -> Any:
+    """Return the type that a field of a named tuple gets."""
+    return activated_type(_active_item(ty, number), number)
 
 
 def _is_real(ty: Any) -> bool:
@@ -103,20 +111,42 @@ def activator(number: NumberType) -> Any:
     return activated
 
 
+@functools.cache
+def item_activator(number: NumberType) -> Any:
+    """Return the intrinsic that turns items of lists and dicts into items of `number`."""
+
+    @intrinsic
+    def activated_item(typingctx: Any, value: Any) -> Any:
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            made = context.cast(builder, args[0], sig.args[0], sig.return_type)
+            return imputils.impl_ret_borrowed(context, builder, sig.return_type, made)
+
+        return _active_item(value, number)(value), codegen
+
+    cpu_target.typing_context.refresh()
+    cpu_target.target_context.refresh()
+    return activated_item
+
+
 def activate_value(context: Any, builder: Any, ty: Any, value: Any, number: NumberType) -> Any:
     """Convert an LLVM value as `activated_type` says; a new reference."""
-    if activated_type(ty, number) == ty:
+    return _converted(context, builder, ty, value, activated_type(ty, number))
+
+
+def _converted(context: Any, builder: Any, ty: Any, value: Any, target: Any) -> Any:
+    if target == ty:
         return imputils.impl_ret_borrowed(context, builder, ty, value)
     if isinstance(ty, types.BaseTuple):
         items = [
-            activate_value(context, builder, t, builder.extract_value(value, i), number)
-            for i, t in enumerate(ty)
+            _converted(context, builder, t, builder.extract_value(value, i), wanted)
+            for i, (t, wanted) in enumerate(zip(ty, target, strict=True))
         ]
-        return context.make_tuple(builder, activated_type(ty, number), items)
-    like_type = activated_type(ty, number).dtype
-    like = context.get_constant_null(like_type)
+        return context.make_tuple(builder, target, items)
+    if isinstance(target, NumberType):
+        return context.cast(builder, value, ty, target)
+    like = context.get_constant_null(target.dtype)
     kernel = to_numbers if isinstance(ty, types.Array) else list_to_numbers
-    return invoke(context, builder, kernel, (ty, like_type), (value, like))[1]
+    return invoke(context, builder, kernel, (ty, target.dtype), (value, like))[1]
 
 
 @register_pass(mutates_CFG=False, analysis_only=False)
@@ -206,8 +236,12 @@ class Activate(FunctionPass):
         for block in func_ir.blocks.values():
             body = []
             for statement in block.body:
+                for item in aliases.items(statement, written):
+                    body += _item_converted(block.scope, statement, item, number)
                 body.append(statement)
                 if isinstance(statement, ir.Assign) and _may_hold_numbers(statement.value):
+                    if aliases.is_untyped(statement.value):
+                        continue
                     name = statement.target.name
                     made = aliases.is_constructor(statement.value)
                     if name in written or (made and aliases.escapes(name)):
@@ -224,6 +258,24 @@ class Activate(FunctionPass):
             ir.Assign(ir.Global("activated", activated, loc), function, loc),
             ir.Assign(call, target, loc),
         ]
+
+
+def _item_converted(scope: Any, statement: Any, item: Any, number: NumberType) -> list[Any]:
+    """Let a statement put a converted item into a list or dict; return what goes in front."""
+    loc, activated = statement.loc, item_activator(number)
+    made = ir.Var(scope, mk_unique_var("$item"), loc)
+    function = ir.Var(scope, mk_unique_var("$activated"), loc)
+    if isinstance(statement, ir.SetItem | ir.StaticSetItem):
+        statement.value = made
+    elif statement.value.op == "build_map":
+        expr = statement.value
+        expr.items = [(k, made if value is item else value) for k, value in expr.items]
+    else:
+        statement.value.args = (*statement.value.args[:-1], made)
+    return [
+        ir.Assign(ir.Global("activated_item", activated, loc), function, loc),
+        ir.Assign(ir.Expr.call(function, [item], (), loc), made, loc),
+    ]
 
 
 def _undefined(statement: Any) -> UnsupportedFunctionError:
@@ -243,9 +295,7 @@ def _is_in(function: Any, functions: Any) -> bool:
 def _may_hold_numbers(value: Any) -> bool:
     if not isinstance(value, ir.Expr):
         return False
-    return value.op in ("call", "binop", "build_list", "build_tuple", "unary") and not (
-        value.op == "build_list" and not value.items  # its type comes from the first append
-    )
+    return value.op in ("call", "binop", "build_list", "build_tuple", "unary")
 
 
 def _static(func_ir: Any, var: Any) -> Any:

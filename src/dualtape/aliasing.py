@@ -19,6 +19,7 @@ from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
+from numba import typed
 from numba.core import ir
 from numba.core.compiler import run_frontend
 
@@ -29,7 +30,8 @@ __all__ = ["Aliases", "constant_of", "written_arguments"]
 
 BUILDERS = {"build_tuple", "build_list"}
 VIEWS = {"T", "real", "flat", "reshape", "ravel", "transpose", "view", "swapaxes", "squeeze"}
-WRITERS = {"fill", "sort", "itemset"}  # append and extend: Numba refines the list's type itself
+WRITERS = {"fill", "sort", "itemset"}
+APPENDERS = {"append", "insert", "__setitem__"}  # the last one stands in comprehensions
 _VIEW_FUNCTIONS = {
     np.reshape, np.ravel, np.transpose, np.swapaxes, np.asarray, np.ascontiguousarray, np.squeeze,
     np.expand_dims, np.atleast_1d, np.atleast_2d, np.flip, np.fliplr, np.flipud, np.broadcast_to,
@@ -68,19 +70,44 @@ class Aliases:
         With up-to-date definitions.
     writes : callable
         Which argument positions a called function writes to.
+    appends : bool
+        Whether appending to a list is a store. Numba itself refines the type of a list by what a
+        function appends to it, but not the type of an argument.
     """
 
-    def __init__(self, func_ir: Any, writes: Callable[[Any], frozenset[int]]) -> None:
+    def __init__(
+        self, func_ir: Any, writes: Callable[[Any], frozenset[int]], *, appends: bool = False
+    ) -> None:
         self.func_ir = func_ir
         self.writes = writes
+        self.writers = WRITERS | APPENDERS | {"extend"} if appends else WRITERS
         self.uses: dict[str, list[Any]] = {}
         for statement in self._statements():
             for var in statement.list_vars():
                 self.uses.setdefault(var.name, []).append(statement)
+        self.appended: dict[str, list[Any]] = {}  # what is put into containers that start empty
+        for owner, item in [pair for s in self._statements() for pair in self._appended(s)]:
+            for root in self.roots(owner):
+                if self.untyped({root}):
+                    self.appended.setdefault(root, []).append(item)
 
     def _statements(self) -> Iterator[Any]:
         for block in self.func_ir.blocks.values():
             yield from block.body
+
+    def _appended(self, statement: Any) -> Iterator[tuple[Any, Any]]:
+        """Iterate over (container, item) of what a statement puts into a list or dict."""
+        expr = getattr(statement, "value", None)
+        if isinstance(statement, ir.SetItem | ir.StaticSetItem):
+            yield statement.target, statement.value
+        elif not isinstance(expr, ir.Expr):
+            return
+        elif expr.op == "build_map":
+            yield from ((statement.target, value) for _, value in expr.items)
+        elif expr.op == "call":
+            method = self._method(expr.func)
+            if method is not None and method[1] in APPENDERS and expr.args:
+                yield method[0], expr.args[-1]
 
     def _method(self, func: Any) -> tuple[Any, str] | None:
         """Return (object, name) of a method call."""
@@ -106,15 +133,16 @@ class Aliases:
             return list(definition.items)
         if definition.op == "inplace_binop":
             return [definition.lhs]
-        if definition.op == "getattr" and definition.attr in VIEWS:
-            return [definition.value]
+        if definition.op == "getattr" and definition.attr not in _READ_ONLY:
+            return [definition.value]  # a view, or the field of a named tuple
         if definition.op == "call":
             method = self._method(definition.func)
             if method is not None and method[1] in VIEWS:
                 return [method[0]]
             if _in(constant_of(self.func_ir, definition.func), _VIEW_FUNCTIONS):
                 return list(definition.args)
-            if self._calls_user(definition):  # it may return one of its arguments
+            # a function may return one of its arguments, a named tuple holds them
+            if self._calls_user(definition) or self._is_builder(definition):
                 return [*definition.args, *(var for _, var in definition.kws)]
         return None
 
@@ -125,6 +153,13 @@ class Aliases:
         py_func = getattr(function, "py_func", function)
         return isinstance(py_func, FunctionType) and not is_library(py_func)
 
+    def _is_builder(self, definition: Any) -> bool:
+        op = getattr(definition, "op", "")
+        if op != "call":
+            return op in BUILDERS
+        function = constant_of(self.func_ir, definition.func)
+        return isinstance(function, type) and issubclass(function, tuple)
+
     def roots(self, var: Any, seen: set[str] | None = None) -> set[str]:
         """Return the names of the statements (or arguments) that made the array `var` shows."""
         seen = set() if seen is None else seen
@@ -134,13 +169,9 @@ class Aliases:
         found: set[str] = set()
         for definition in self.func_ir._definitions.get(var.name, []):
             aliased = self._aliased(definition)
-            if (
-                aliased is None
-                or getattr(definition, "op", "") in BUILDERS
-                or self._calls_user(definition)
-            ):
+            if aliased is None or self._is_builder(definition) or self._calls_user(definition):
                 found.add(var.name)
-            for other in aliased or ():
+            for other in [*(aliased or ()), *self.appended.get(var.name, ())]:
                 found |= self.roots(other, seen)
         return found
 
@@ -159,7 +190,7 @@ class Aliases:
     def _stored_by_call(self, expr: Any) -> Iterator[Any]:
         method = self._method(expr.func)
         if method is not None:
-            if method[1] in WRITERS:
+            if method[1] in self.writers:
                 yield method[0]
             return
         function = constant_of(self.func_ir, expr.func)
@@ -179,9 +210,13 @@ class Aliases:
     def written(self) -> set[str]:
         """Return the roots of everything that is stored into.
 
-        What meets something else in one variable counts as well: their types must agree.
+        What meets something else in one variable, or in the result, counts as well: their types
+        must agree.
         """
         found: set[str] = set()
+        returned = [s.value for s in self._statements() if isinstance(s, ir.Return)]
+        for var in returned if len(returned) > 1 else ():
+            found |= self.roots(var)
         for name, definitions in self.func_ir._definitions.items():
             if len(definitions) > 1:  # without SSA form there are no phi nodes
                 found |= self.roots(SimpleNamespace(name=name))
@@ -191,6 +226,27 @@ class Aliases:
             if getattr(getattr(statement, "value", None), "op", None) == "phi":
                 found |= self.roots(statement.target)
         return found
+
+    def items(self, statement: Any, written: set[str]) -> list[Any]:
+        """Return the variables whose types tell what a list or dict in `written` holds."""
+        return [
+            item
+            for owner, item in self._appended(statement)
+            if self.untyped(self.roots(owner) & written)
+        ]
+
+    def untyped(self, roots: set[str]) -> bool:
+        """Whether some of these containers get their type from what is put into them."""
+        definitions = [d for root in roots for d in self.func_ir._definitions.get(root, [])]
+        return any(self.is_untyped(definition) for definition in definitions)
+
+    def is_untyped(self, definition: Any) -> bool:
+        """Whether an expression makes a container that knows nothing of its items."""
+        op = getattr(definition, "op", None)
+        if op == "call":
+            function = constant_of(self.func_ir, definition.func)
+            return not definition.args and _in(function, {dict, list, typed.List, typed.Dict})
+        return op == "build_map" or (op == "build_list" and not definition.items)
 
     def is_constructor(self, expr: Any) -> bool:
         """Whether an expression makes a new array out of plain numbers."""
@@ -265,7 +321,7 @@ def written_arguments(py_func: FunctionType) -> frozenset[int]:
 
 def _find_written(py_func: FunctionType) -> frozenset[int]:
     func_ir = run_frontend(py_func)
-    roots = Aliases(func_ir, writes_of).written()
+    roots = Aliases(func_ir, writes_of, appends=True).written()
     names = {}
     for block in func_ir.blocks.values():
         for statement in block.body:

@@ -13,6 +13,7 @@ from numba.core import types
 
 from ._jit import kernel, specialized
 from .conversion import values
+from .elementary import value
 from .seed import element_like, empty_numbers
 
 __all__: list[str] = []
@@ -229,6 +230,40 @@ def cumulative_sum(a: Any) -> Any:
         out[i] = s
         i += 1
     return out
+
+
+@kernel
+def cumulative_product(a: Any) -> Any:
+    """np.cumprod of the flattened array."""
+    out = empty_numbers((a.size,), element_like(a))
+    p = element_like(a) + 1.0
+    i = 0
+    for x in a.flat:
+        p = p * x
+        out[i] = p
+        i += 1
+    return out
+
+
+@kernel
+def search(a: Any, v: Any, side: Any = "left") -> Any:
+    """np.searchsorted of the primals."""
+    return np.searchsorted(values(a), primal_of(v), side)
+
+
+def primal_of(v: Any) -> Any:
+    """Return the primals of a number or of an array (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(primal_of)
+def _primal_of(v: Any) -> Any:
+    plain = values if isinstance(v, types.Array) else value
+
+    def primals(v: Any) -> Any:
+        return plain(v)
+
+    return primals
 
 
 @kernel

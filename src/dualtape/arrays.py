@@ -34,7 +34,7 @@ from .elementary import CPU_FIRST, ELEMENTWISE, WITH_INTEGERS, scalar_code, type
 from .emit import invoke
 from .errors import IntegerConversionError
 from .number import INTEGER_CONVERSION
-from .numbertype import PLAIN, NumberType, holds_numbers, promote
+from .numbertype import PLAIN, NumberType, highest_number, holds_numbers, promote
 
 __all__: list[str] = []
 
@@ -227,15 +227,23 @@ class _Routed(AbstractTemplate):
     kernel: Any
 
     def generic(self, args: Any, kws: Any) -> Any:
-        wanted = any(holds_numbers(arg) for arg in (*args, *kws.values()))
+        wanted = self._wanted((*args, *kws.values()))
         if not wanted or (type(self).key in (max, min) and len(args) != 1):
             return None
         args = tuple(getattr(arg, "settled", arg) for arg in args)
         kernel_type = self.context.resolve_value_type(type(self).kernel)
         return kernel_type.get_call_type(self.context, args, kws)
 
+    def _wanted(self, args: Any) -> bool:
+        return any(map(holds_numbers, args))
+
     def get_impl_key(self, sig: Any) -> Any:
         return (type(self).key, "kernel")
+
+
+class _RoutedWithScalars(_Routed):
+    def _wanted(self, args: Any) -> bool:
+        return any(highest_number(arg) is not None for arg in args)
 
 
 def _call_kernel(kernel: Any) -> Callable[..., Any]:
@@ -245,8 +253,8 @@ def _call_kernel(kernel: Any) -> Callable[..., Any]:
     return lower
 
 
-def _route(target: Any, kernel: Any) -> None:
-    type_global(target, _Routed, kernel=kernel)
+def _route(target: Any, kernel: Any, template: Any = _Routed) -> None:
+    type_global(target, template, kernel=kernel)
     lower_builtin((target, "kernel"), types.VarArg(types.Any))(_call_kernel(kernel))
 
 
@@ -272,6 +280,7 @@ METHODS = {
     "var": kernels.variance,
     "std": kernels.deviation,
     "cumsum": kernels.cumulative_sum,
+    "cumprod": kernels.cumulative_product,
     "argmin": kernels.argmin,
     "argmax": kernels.argmax,
     "any": kernels.any_true,
@@ -316,6 +325,8 @@ for _target, _kernel in {
     np.linalg.norm: kernels.norm,
     max: kernels.largest,
     min: kernels.smallest,
+    np.cumprod: kernels.cumulative_product,
     value: conversion.values,
 }.items():
     _route(_target, _kernel)
+_route(np.searchsorted, kernels.search, _RoutedWithScalars)

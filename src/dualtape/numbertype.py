@@ -32,6 +32,7 @@ __all__ = [
     "promote",
     "promote_plain",
     "root",
+    "tuple_like",
     "with_root",
 ]
 
@@ -121,6 +122,12 @@ def holds_numbers(ty: Any) -> bool:
     if isinstance(ty, types.Array | types.List | types.UniTuple):
         return isinstance(ty.dtype, NumberType) or holds_numbers(ty.dtype)
     return False
+
+
+def tuple_like(ty: Any, items: list[Any]) -> Any:
+    """Return the tuple type of the same kind (namedtuples keep their class)."""
+    cls = getattr(ty, "instance_class", None)
+    return types.BaseTuple.from_types(items, None if cls is tuple else cls)
 
 
 def root(ty: Any) -> Any:

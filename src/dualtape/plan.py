@@ -16,17 +16,16 @@ from . import arrays, constructors  # noqa: F401  # register what works on numbe
 from .activate import activated_type
 from .aliasing import writes_of
 from .errors import ArgumentError, NotScalarError
-from .numbertype import NumberType, highest_number, level, member_type, promote_plain
+from .numbertype import (
+    NumberType,
+    highest_number,
+    level,
+    member_type,
+    promote_plain,
+    tuple_like,
+)
 
-__all__ = ["Plan", "base_type", "is_active", "leaves", "map_leaves", "structured", "tuple_like"]
-
-
-def tuple_like(ty: Any, items: list[Any]) -> Any:
-    """Return the tuple type of the same kind (namedtuples keep their class)."""
-    cls = getattr(ty, "instance_class", None)
-    if cls is None or cls is tuple:
-        return types.BaseTuple.from_types(items)
-    return types.NamedTuple(items, cls)
+__all__ = ["Plan", "base_type", "is_active", "leaves", "map_leaves", "structured"]
 
 
 def map_leaves(ty: Any, function: Callable[[Any], Any]) -> Any:

@@ -12,9 +12,9 @@ from . import read, seed
 from .activate import activate_value, activated_type
 from .emit import invoke
 from .errors import NotScalarError
-from .numbertype import NumberType, level
+from .numbertype import NumberType, level, tuple_like
 from .partials import PartialsType
-from .plan import Plan, structured, tuple_like
+from .plan import Plan, structured
 
 __all__ = ["CHUNKS", "Run", "pick_chunk", "seed_leaf", "sweep"]
 
