@@ -113,6 +113,15 @@ class Kernel:
     def _numba_type_(self) -> Any:
         return types.Dispatcher(self._dispatcher)
 
+    @functools.cache  # noqa: B019  # kernels live as long as the package
+    def at(self, level: int) -> Kernel:
+        """Return this kernel for numbers of one level.
+
+        Numba refuses a function that calls itself for other types while those are inferred; the
+        kernel of a level may call the one of a level below.
+        """
+        return Kernel(self.py_func)
+
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function of the package lazily; see `Kernel`."""

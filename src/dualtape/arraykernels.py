@@ -14,6 +14,8 @@ from numba.core import types
 from ._jit import kernel, specialized
 from .conversion import values
 from .elementary import value
+from .matmul import is_tracked_product, tracked_dot, tracked_product, tracked_sum
+from .numbertype import promote
 from .seed import element_like, empty_numbers
 
 __all__: list[str] = []
@@ -33,6 +35,8 @@ def reduce_sum(a: Any, axis: Any) -> Any:
 @specialized(reduce_sum)
 def _reduce_sum(a: Any, axis: Any) -> Any:
     if axis is None or isinstance(axis, types.NoneType | types.Omitted):
+        if getattr(a.dtype, "slots", 0):
+            return lambda a, axis: tracked_sum(a)
 
         def whole(a: Any, axis: Any) -> Any:
             s = element_like(a)
@@ -299,6 +303,9 @@ def product_of(a: Any, b: Any) -> Any:
 
 @specialized(product_of)
 def _product_of(a: Any, b: Any) -> Any:
+    if is_tracked_product(a, b):
+        make = _TRACKED_PRODUCTS.get((a.ndim, b.ndim))
+        return None if make is None else make(tracked_product.at(promote([a.dtype, b.dtype]).level))
     return _PRODUCTS.get((a.ndim, b.ndim))
 
 
@@ -340,6 +347,13 @@ def _matrix_matrix(a: Any, b: Any) -> Any:
     return out
 
 
+# For products of the level's own kernel: vectors are matrices of one row or one column.
+_TRACKED_PRODUCTS: dict[tuple[int, int], Any] = {
+    (1, 1): lambda product: lambda a, b: tracked_dot(a, b),
+    (2, 1): lambda product: lambda a, b: product(a, b.copy().reshape((b.size, 1)))[:, 0].copy(),
+    (1, 2): lambda product: lambda a, b: product(a.copy().reshape((1, a.size)), b)[0].copy(),
+    (2, 2): lambda product: lambda a, b: product(a, b),
+}
 _PRODUCTS = {
     (1, 1): _vector_vector,
     (2, 1): _matrix_vector,

@@ -34,7 +34,7 @@ from .elementary import CPU_FIRST, ELEMENTWISE, WITH_INTEGERS, scalar_code, type
 from .emit import invoke
 from .errors import IntegerConversionError
 from .number import INTEGER_CONVERSION
-from .numbertype import PLAIN, NumberType, highest_number, holds_numbers, promote
+from .numbertype import PLAIN, NumberType, highest_number, holds_numbers, level, promote
 
 __all__: list[str] = []
 
@@ -222,6 +222,11 @@ type_global(operator.setitem, _NoActiveItem)
 # Functions of whole arrays: each leads to a kernel.
 
 
+def kernel_at(kernel: Any, args: Any) -> Any:
+    """Return a kernel for the highest level of its arguments."""
+    return kernel.at(max(level(highest_number(arg)) for arg in args))
+
+
 class _Routed(AbstractTemplate):
     metadata = CPU_FIRST
     kernel: Any
@@ -231,8 +236,8 @@ class _Routed(AbstractTemplate):
         if not wanted or (type(self).key in (max, min) and len(args) != 1):
             return None
         args = tuple(getattr(arg, "settled", arg) for arg in args)
-        kernel_type = self.context.resolve_value_type(type(self).kernel)
-        return kernel_type.get_call_type(self.context, args, kws)
+        kernel = kernel_at(type(self).kernel, args)
+        return self.context.resolve_value_type(kernel).get_call_type(self.context, args, kws)
 
     def _wanted(self, args: Any) -> bool:
         return any(map(holds_numbers, args))
@@ -248,7 +253,7 @@ class _RoutedWithScalars(_Routed):
 
 def _call_kernel(kernel: Any) -> Callable[..., Any]:
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return invoke(context, builder, kernel, sig.args, args)[1]
+        return invoke(context, builder, kernel_at(kernel, sig.args), sig.args, args)[1]
 
     return lower
 
@@ -263,8 +268,9 @@ class _Method(AbstractTemplate):
 
     def generic(self, args: Any, kws: Any) -> Any:
         args = tuple(getattr(arg, "settled", arg) for arg in args)
-        kernel_type = self.context.resolve_value_type(type(self).kernel)
-        return kernel_type.get_call_type(self.context, (self.this, *args), kws).as_method()
+        args = (self.this, *args)
+        kernel_type = self.context.resolve_value_type(kernel_at(type(self).kernel, args))
+        return kernel_type.get_call_type(self.context, args, kws).as_method()
 
     def get_impl_key(self, sig: Any) -> Any:
         return type(self).key

@@ -204,6 +204,6 @@ def _with_recorded_items(
     if expr.op == "call" and not _is_elementwise(constant_of(func_ir, expr.func)):
         expr.args = [record(var) for var in expr.args]
         expr.kws = [(name, record(var)) for name, var in expr.kws]
-    elif expr.op == "build_list":
+    elif expr.op in ("build_list", "build_tuple"):
         expr.items = [record(var) for var in expr.items]
     return [*before, statement]

@@ -1,0 +1,252 @@
+"""Products of arrays in reverse mode: one block or one statement each, BLAS on values and adjoints.
+
+With C = A B and C_bar the adjoint of C: A_bar = C_bar B^T, B_bar = A^T C_bar.  A product of two
+vectors is one statement with two entries for every pair of elements; so is a sum, with one for
+every element.
+
+M. B. Giles, "Collected matrix derivative results for forward and reverse mode algorithmic
+differentiation", 2008, section 2.1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba.extending import intrinsic
+
+from ._jit import kernel, specialized
+from .adjoints import row_of, rows_of, tracked
+from .blocks import (
+    add_to_adjoint,
+    adjoint_address,
+    base_array,
+    base_value,
+    block_rows,
+    gather_adjoint,
+    load_array,
+    store_array,
+    tape_of,
+)
+from .numbertype import NumberType, level, promote
+from .seed import empty_numbers, flat_view
+from .sweeps import strong_product
+from .tape import grow, tape_at, typed_view
+
+__all__ = ["is_tracked_product", "tracked_dot", "tracked_product", "tracked_sum"]
+
+
+def is_tracked_product(a: Any, b: Any) -> bool:
+    """Whether the result of a product of two arrays belongs to a tape."""
+    return bool(promote([a.dtype, b.dtype]).slots)
+
+
+def number_like(a: Any, b: Any) -> Any:
+    """Return a passive zero of the type of products of elements (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(number_like)
+def _number_like(a: Any, b: Any) -> Any:
+    return _zero_maker(promote([a.dtype, b.dtype]))
+
+
+def _zero_maker(number: Any) -> Any:
+    @intrinsic
+    def zero(typingctx: Any) -> Any:
+        return number(), lambda context, builder, sig, args: context.get_constant_null(number)
+
+    return lambda a, b: zero()
+
+
+@intrinsic
+def base_like(typingctx: Any, number: Any) -> Any:
+    """Return a zero of a number's base type."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return context.get_constant_null(sig.return_type)
+
+    return number.base(number), codegen
+
+
+def tape_of_two(a: Any, b: Any) -> int:
+    """Return the tape of the first active element (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(tape_of_two)
+def _tape_of_two(a: Any, b: Any) -> Any:
+    on_a, on_b = (getattr(ty.dtype, "slots", 0) == 1 for ty in (a, b))
+    if not on_b:
+        return lambda a, b: tape_of(a)
+    if not on_a:
+        return lambda a, b: tape_of(b)
+
+    def of_either(a: Any, b: Any) -> Any:
+        found = tape_of(a)
+        return found if found != 0 else tape_of(b)
+
+    return of_either
+
+
+@kernel
+def tracked_product(a: Any, b: Any) -> Any:
+    """Product of two matrices as a block."""
+    if a.shape[1] != b.shape[0]:
+        raise ValueError("incompatible array sizes for np.dot(a, b)")
+    number = number_like(a, b)
+    like = base_like(number)
+    c = base_product(base_array(a, like), base_array(b, like))
+    address = tape_of_two(a, b)
+    first = np.int64(0)
+    if address != 0:
+        tape = tape_at(address)
+        first = tape.reserve(c.size)
+        shape = np.array([a.shape[0], a.shape[1], b.shape[1], 0, 0, 0, 0])
+        offset = store_array(address, shape, np.int64(0))
+        shape[3] = store_array(address, rows_of(a), np.int64(0))
+        shape[4] = store_array(address, rows_of(b), np.int64(0))
+        shape[5] = store_array(address, a, like)
+        shape[6] = store_array(address, b, like)
+        load_array(address, offset, 7, np.int64(0))[:] = shape
+        tape.add_block(first, first + c.size, address_of_adjoint(like), offset)
+    out = empty_numbers(c.shape, number)
+    flat, values = flat_view(out), flat_view(c)
+    for i in range(flat.size):
+        flat[i] = tracked(values[i], first + i if address != 0 else 0, address, number)
+    return out
+
+
+def base_product(a: Any, b: Any) -> Any:
+    """Product of matrices one level down (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(base_product)
+def _base_product(a: Any, b: Any) -> Any:
+    if not getattr(a.dtype, "slots", 0):
+        return lambda a, b: np.dot(a, b)
+    below = tracked_product.at(a.dtype.level)
+    return lambda a, b: below(a, b)
+
+
+def address_of_adjoint(like: Any) -> int:
+    """Return the address of `product_adjoint` for a base type (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(address_of_adjoint)
+def _address_of_adjoint(like: Any) -> Any:
+    made = product_adjoint.at(level(like))
+    return lambda like: adjoint_address(made, like)
+
+
+@kernel
+def product_adjoint(address: Any, block: Any, lane: Any, width: Any, like: Any) -> None:
+    """Add C_bar B^T to the adjoints of A and A^T C_bar to those of B."""
+    first, offset = block_rows(address, block)
+    whole = np.int64(0)
+    head = load_array(address, offset, 7, whole)
+    m, k, n = head[0], head[1], head[2]
+    rows_a = load_array(address, head[3], m * k, whole)
+    rows_b = load_array(address, head[4], k * n, whole)
+    a = load_array(address, head[5], m * k, like).reshape((m, k))
+    b = load_array(address, head[6], k * n, like).reshape((k, n))
+    adjoint = typed_view(tape_at(address).adjoint, like)
+    bar = empty_numbers((m, n), like)
+    gather_adjoint(adjoint, first, bar, lane, width)
+    add_to_adjoint(adjoint, rows_a, times(bar, b.T), lane, width)
+    add_to_adjoint(adjoint, rows_b, times(a.T, bar), lane, width)
+
+
+def times(a: Any, b: Any) -> Any:
+    """Product of matrices in which an exact zero stays zero (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(times)
+def _times(a: Any, b: Any) -> Any:
+    if isinstance(a.dtype, NumberType):
+        return _base_product(a, b)
+
+    def careful(a: Any, b: Any) -> Any:
+        c = np.dot(a, b)
+        s = c.sum()
+        if s - s != 0.0:  # inf or nan: only products with an exact zero may be left out
+            for i in range(c.shape[0]):
+                for j in range(c.shape[1]):
+                    c[i, j] = 0.0
+                    for k in range(a.shape[1]):
+                        c[i, j] += strong_product(a[i, k], b[k, j])
+        return c
+
+    return careful
+
+
+@kernel
+def tracked_dot(a: Any, b: Any) -> Any:
+    """Product of two vectors as one statement."""
+    if a.shape[0] != b.shape[0]:
+        raise ValueError("incompatible array sizes for np.dot(a, b)")
+    number = number_like(a, b)
+    like = base_like(number)
+    address = tape_of_two(a, b)
+    s = like * 0.0
+    if address == 0:
+        for k in range(a.size):
+            s = s + base_value(a[k], like) * base_value(b[k], like)
+        return tracked(s, 0, 0, number)
+    open_statement(address, 2 * a.size)
+    for k in range(a.size):
+        x, y = base_value(a[k], like), base_value(b[k], like)
+        s = s + x * y
+        add_entry(address, row_of(a[k]), y)
+        add_entry(address, row_of(b[k]), x)
+    return tracked(s, close_statement(address), address, number)
+
+
+@kernel
+def tracked_sum(a: Any) -> Any:
+    """Sum of all elements as one statement."""
+    number = number_like(a, a)
+    like = base_like(number)
+    s = like * 0.0
+    address = tape_of(a)
+    if address == 0:
+        for x in a.flat:
+            s = s + base_value(x, like)
+        return tracked(s, 0, 0, number)
+    open_statement(address, a.size)
+    one = like * 0.0 + 1.0
+    for x in a.flat:
+        s = s + base_value(x, like)
+        add_entry(address, x.row, one)
+    return tracked(s, close_statement(address), address, number)
+
+
+@kernel
+def open_statement(address: Any, count: Any) -> None:
+    """Make room for a statement of up to `count` entries."""
+    tape = tape_at(address)
+    if tape.entries + count > tape.capacity:
+        grow(address, count)
+
+
+@kernel
+def add_entry(address: Any, row: Any, partial: Any) -> None:
+    """Add an entry to the statement that is open."""
+    if row > 0:
+        tape = tape_at(address)
+        tape.col[tape.entries] = row
+        typed_view(tape.partial, partial)[tape.entries] = partial
+        tape.entries += 1
+
+
+@kernel
+def close_statement(address: Any) -> Any:
+    """End a statement; return its row."""
+    tape = tape_at(address)
+    row = tape.rows
+    tape.row_end[row] = tape.entries
+    tape.rows = row + 1
+    return row
