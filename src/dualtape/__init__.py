@@ -8,6 +8,7 @@ and `second` (sweeps), `elementary` (rules meet number types), `rules` (the tabl
 """
 
 from . import graph as graph
+from .checkpointing import checkpoint as checkpoint
 from .dual import VectorDual as VectorDual
 from .elementary import value as value
 from .errors import ArgumentError as ArgumentError

@@ -189,21 +189,25 @@ def _with_recorded_items(
     func_ir: Any, computed: _Computed, scope: Any, statement: Any
 ) -> list[Any]:
     """Return the statement with what it passes on recorded before it."""
-    expr = getattr(statement, "value", None)
-    if not isinstance(expr, ir.Expr):
-        return [statement]
     before: list[Any] = []
 
     def record(var: Any) -> Any:
         if not computed.is_computed(var):
             return var
-        made = ir.Var(scope, mk_unique_var("$recorded"), expr.loc)
+        made = ir.Var(scope, mk_unique_var("$recorded"), statement.loc)
         before.extend(_call(scope, recorded, var, made))
         return made
 
+    expr = getattr(statement, "value", None)
+    if isinstance(statement, ir.SetItem | ir.StaticSetItem):
+        statement.value = record(statement.value)  # of an array, or of a dict
+    if not isinstance(expr, ir.Expr):
+        return [*before, statement]
     if expr.op == "call" and not _is_elementwise(constant_of(func_ir, expr.func)):
         expr.args = [record(var) for var in expr.args]
         expr.kws = [(name, record(var)) for name, var in expr.kws]
     elif expr.op in ("build_list", "build_tuple"):
         expr.items = [record(var) for var in expr.items]
+    elif expr.op == "build_map":
+        expr.items = [(key, record(var)) for key, var in expr.items]
     return [*before, statement]

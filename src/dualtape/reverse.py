@@ -62,6 +62,13 @@ class Recording:
         struct = self.run.context.make_helper(self.run.builder, number, value=active)
         return types.int64, struct.m_row
 
+    def rows(self, ty: Any, value: Any) -> tuple[Any, Any]:
+        """Return the row of a number or the rows of an array."""
+        if not isinstance(ty, types.Array):
+            return self.row(ty, value)
+        rows = types.Array(types.int64, ty.ndim, "C")
+        return rows, self.run.kernel(adjoints.rows_of, (ty, value))
+
     def sweep(self, kernel: Any, *pairs: Any) -> None:
         """Call a kernel that sweeps; where a block's adjoint raises, all is released."""
         self.run.kernel(kernel, self._address(), *pairs, on_error=self.release)
