@@ -525,6 +525,36 @@ def loop_over_a_tuple(x):
 
 
 @at(1.5, -0.5)
+def loops_over_tuples_of_mixed_types(x):
+    t = (x[0] * x[1], 2.0, 3, x[1])
+    s = 0.0
+    for v in t:
+        s += v * v
+    for i, v in enumerate(t):
+        s += i * v**3
+    for i in range(-2, 2):
+        s += t[i] * x[0]
+    for v, w in zip((x[0], 1.0), (2.0, x[1])):  # noqa: B905
+        s += v * w
+    return s + sum(t) * max(t) + min((1.0, x[0] ** 2))
+
+
+def sum_of_products(*args):
+    s, last = 0.0, 1.0
+    for v in args:
+        s += v * last
+        last = v
+    return s
+
+
+@at(1.5, -0.5)
+def star_arguments_of_mixed_types(x):
+    return (
+        sum_of_products(x[0], 2.0, x[1]) * sum_of_products(*x.shape) * sum_of_products(x[0], x[1])
+    )
+
+
+@at(1.5, -0.5)
 def nested_tuples(x):
     t = ((x[0], x[1]), (2.0, (x[0] * x[1], 3)))
     (a, b), (c, (d, e)) = t

@@ -276,6 +276,19 @@ def test_bad_argument_at_another_position():
     told(ad.ArgumentError, message, lambda: ad.grad(product, (0, -1))(X, "a"))
 
 
+def test_passive_argument_that_numba_cannot_type():
+    def f(x, items):
+        return x[0] * len(items)
+
+    message = r"grad\(f\): argument 1 is \[\] of type list, which Numba cannot type"
+    told(ad.ArgumentError, message, lambda: ad.grad(f)(X, []))
+
+
+def test_tuple_without_numbers():
+    message = r"grad\(sum_of_squares\): the arguments to differentiate hold no numbers"
+    told(ad.ArgumentError, message, lambda: ad.grad(sum_of_squares)(()))
+
+
 def test_ragged_list():
     with pytest.raises((ad.ArgumentError, ValueError), match=r"argument 0|inhomogeneous"):
         ad.grad(sum_of_squares)([[1.0], [1.0, 2.0]])

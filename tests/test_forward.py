@@ -637,6 +637,14 @@ def test_empty_input(shape):
     assert gradient.shape == shape
 
 
+@pytest.mark.parametrize("empty", [[], [[]], range(0)], ids=repr)
+def test_empty_list(empty):
+    value, gradient = ad.value_and_grad(lambda x: np.sum(x * x) + 1.0)(empty)
+    assert value == 1.0
+    assert gradient.shape == np.shape(empty)
+    assert ad.hessian(lambda x: np.sum(x * x))(empty).size == 0
+
+
 def test_empty_output():
     def f(x):
         return x[:0]

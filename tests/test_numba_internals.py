@@ -134,6 +134,23 @@ def test_compile_for_args_may_return_another_function():
     assert function.nopython_signatures == [typing.signature(types.float64, types.float64)]
 
 
+def test_arguments_without_a_type_reach_compile_for_args():
+    """If the options say nopython only after the dispatcher is made."""
+
+    class Counting(CPUDispatcher):
+        def _compile_for_args(self, *args, **kws):
+            return lambda *a, **k: len(a[0])
+
+    options = {}
+    function = Counting(add_one, targetoptions=options)
+    options["nopython"] = True
+    assert function.targetoptions["nopython"] is True
+    assert function([]) == 0
+    assert function.typeof_pyval([]) is types.pyobject
+    with pytest.raises(ValueError, match="empty list"):
+        Counting(add_one, targetoptions={"nopython": True})([])
+
+
 def test_omitted_arguments_reach_compile_for_args_with_their_default():
     seen = []
 

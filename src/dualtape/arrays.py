@@ -232,6 +232,7 @@ class _Routed(AbstractTemplate):
     kernel: Any
 
     def generic(self, args: Any, kws: Any) -> Any:
+        args = tuple(map(conversion.uniform_type, args))
         wanted = self._wanted((*args, *kws.values()))
         if not wanted or (type(self).key in (max, min) and len(args) != 1):
             return None

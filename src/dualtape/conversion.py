@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
 from numba.core import types
-from numba.extending import intrinsic
+from numba.core.imputils import call_getiter
+from numba.core.typing.templates import AbstractTemplate, infer, signature
+from numba.cpython.tupleobj import getitem_unituple
+from numba.extending import intrinsic, lower_builtin
 
 from ._jit import kernel, specialized
+from .elementary import CPU_FIRST, type_global
 from .errors import IntegerConversionError
 from .number import INTEGER_CONVERSION
-from .numbertype import highest_number, holds_numbers
+from .numbertype import PLAIN, NumberType, highest_number, holds_numbers, promote
 from .read import values_of
 from .seed import element_like, empty_numbers
 
-__all__ = ["array_from"]
+__all__ = ["array_from", "uniform_type"]
 
 
 @kernel
@@ -74,10 +79,81 @@ def _array_from(items: Any, dtype: Any = None) -> Any:
     return lambda items, dtype=None: np.array(items, dtype)
 
 
+def uniform_type(ty: Any) -> Any:
+    """Return the type of a tuple of plain values and numbers as one of numbers alone."""
+    is_mixed = isinstance(ty, types.BaseTuple) and not isinstance(ty, types.IterableType)
+    if not is_mixed or not all(isinstance(item, (NumberType, *PLAIN)) for item in ty):
+        return ty
+    number = promote([types.unliteral(item) for item in ty])
+    return types.UniTuple(number, len(ty)) if isinstance(number, NumberType) else ty
+
+
+@infer
+class _IterateMixed(AbstractTemplate):
+    """A loop over floats is one over floats and numbers where some of them are active."""
+
+    key = "getiter"
+
+    def generic(self, args: Any, kws: Any) -> Any:
+        target = uniform_type(args[0])
+        return None if target == args[0] else signature(target.iterator_type, args[0])
+
+
+@lower_builtin("getiter", types.Tuple)
+@lower_builtin("getiter", types.NamedTuple)
+def _iterate_mixed(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    target = sig.return_type.container
+    return call_getiter(
+        context, builder, target, context.cast(builder, args[0], sig.args[0], target)
+    )
+
+
+class _MixedItem(AbstractTemplate):
+    metadata = CPU_FIRST
+
+    def generic(self, args: Any, kws: Any) -> Any:
+        target = uniform_type(args[0])
+        if target == args[0] or not isinstance(args[1], types.Integer):
+            return None
+        return signature(target.dtype, args[0], types.intp)
+
+    def get_impl_key(self, sig: Any) -> Any:
+        return (operator.getitem, "mixed")
+
+
+type_global(operator.getitem, _MixedItem)
+
+
+@lower_builtin((operator.getitem, "mixed"), types.Any, types.intp)
+def _item_of_mixed(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    target = uniform_type(sig.args[0])
+    values = context.cast(builder, args[0], sig.args[0], target), args[1]
+    found = getitem_unituple(context, builder, signature(target.dtype, target, types.intp), values)
+    return found
+
+
+class _OnMixed(AbstractTemplate):
+    metadata = CPU_FIRST
+
+    def generic(self, args: Any, kws: Any) -> Any:
+        uniform = tuple(map(uniform_type, args))
+        if uniform == tuple(args):
+            return None
+        return self.context.resolve_function_type(type(self).key, uniform, kws)
+
+    def get_impl_key(self, sig: Any) -> Any:
+        """Return the key that was found for the uniform tuple."""
+        return self.context.resolve_value_type(type(self).key).get_impl_key(sig)
+
+
+for _function in (enumerate, zip, sum):
+    type_global(_function, _OnMixed)
+
+
 @intrinsic
 def uniform(typingctx: Any, items: Any) -> Any:
     """Return a tuple of plain values and numbers as a tuple of numbers."""
-    target = types.UniTuple(highest_number(items), len(items))
+    target = uniform_type(items)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return context.cast(builder, args[0], sig.args[0], target)

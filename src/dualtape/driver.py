@@ -7,7 +7,8 @@ code would be.  Everything slow lives where dispatch fails anyway: conversion of
 integers, checks, compilation and the telling of errors.
 
 Numba internals used (seen to work with 0.68): ``Dispatcher._compile_for_args`` (called from C when
-no compiled version matches; what it returns is called with the original arguments),
+no compiled version matches; what it returns is called with the original arguments), also for
+arguments without a type where ``targetoptions`` do not say nopython at first;
 ``FunctionIR.derive``.
 """
 
@@ -169,9 +170,11 @@ class Transform(CPUDispatcher):
         name: str,
     ) -> None:
         compiler = type("DriverCompiler", (DriverCompiler,), {"driver": Driver(emit)})
-        super().__init__(
-            signature, targetoptions={"nopython": True, "nogil": True}, pipeline_class=compiler
-        )
+        options = {"nogil": True}
+        super().__init__(signature, targetoptions=options, pipeline_class=compiler)
+        # Not named before: otherwise an argument without a Numba type (an empty list) would be
+        # refused in C, before it can be converted.
+        options["nopython"] = True
         self.inputs = inputs
         self.options: Any = None  # what tells transforms of one function apart
         self.__name__ = name
@@ -184,12 +187,21 @@ class Transform(CPUDispatcher):
         converted = self._converted(args)
         if converted is not None:
             return lambda *_, **__: self(*converted)
+        self._check_types(args)
         try:
             return super()._compile_for_args(*args, **kws)
         except DualtapeError as error:
             raise located(error, self.__name__) from error.__cause__
         except (numba_errors.NumbaError, numba_errors.UnsupportedBytecodeError) as error:
             raise retold(error, self.__name__, self.py_func) from error
+
+    def _check_types(self, args: tuple[Any, ...]) -> None:
+        for i, arg in enumerate(args):
+            if not isinstance(arg, OmittedArg) and self.typeof_pyval(arg) is types.pyobject:
+                raise ArgumentError(
+                    f"{self.__name__}: argument {i} is {arg!r} of type {type(arg).__name__}, which "
+                    "Numba cannot type; pass numbers, arrays, tuples, or lists that are not empty."
+                )
 
     def _converted(self, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
         """Return the arguments with lists and integers as floats; None if nothing changed."""

@@ -103,6 +103,8 @@ class Plan:
         return positions
 
     def _check(self) -> None:
+        if not [leaf for arg in self.inputs for leaf in leaves(arg)]:
+            raise ArgumentError(f"{self.name}: the arguments to differentiate hold no numbers.")
         for i, arg in zip(self.argnums, self.inputs, strict=True):
             for leaf in leaves(arg):
                 if not is_differentiable(leaf):
