@@ -15,19 +15,19 @@ import dualtape
 SOURCE = Path(dualtape.__file__).parent
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-    ["errors", "_jit", "_rule", "rules", "special", "memory"],
+    ["errors", "_jit", "_rule", "rules", "special", "memory", "schedule"],
     ["byvalue", "partials", "emit", "numbertype", "jets", "tape", "pool", "recording"],
     ["number", "dual", "hyperdual", "active"],
     [
         "elementary", "constructors", "seed", "read", "conversion", "arraykernels", "arrays",
-        "sweeps", "adjoints", "blocks", "matmul",
+        "sweeps", "adjoints", "blocks", "matmul", "replay",
     ],
     [
         "aliasing", "pending", "labels", "activate", "fingerprint", "plan", "run", "forward", "second",
         "reverse", "over_reverse", "retell", "driver", "rulemaking", "making", "modes",
-        "pullback",
+        "pullback", "checkpoint", "loop",
     ],
-    ["products", "transforms", "testing", "recorder", "graph"],
+    ["products", "transforms", "testing", "recorder", "graph", "checkpointing"],
 ]  # fmt: skip
 MODULES = sorted(module.name for module in pkgutil.iter_modules([str(SOURCE)]))
 LARGEST_FILE = 450

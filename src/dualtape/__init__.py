@@ -9,6 +9,7 @@ and `second` (sweeps), `elementary` (rules meet number types), `rules` (the tabl
 
 from . import graph as graph
 from .checkpointing import checkpoint as checkpoint
+from .checkpointing import checkpoint_loop as checkpoint_loop
 from .dual import VectorDual as VectorDual
 from .elementary import value as value
 from .errors import ArgumentError as ArgumentError

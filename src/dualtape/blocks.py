@@ -111,6 +111,12 @@ def base_array(a: Any, like: Any) -> Any:
 
 
 @kernel
+def contiguous_copy(a: Any) -> Any:
+    """Return a C-contiguous copy."""
+    return a.copy()
+
+
+@kernel
 def add_to_adjoint(adjoint: Any, rows: Any, more: Any, lane: Any, width: Any) -> None:
     """Add an array to the adjoints of rows; row 0, that of constants, is left out."""
     source = flattened(more)

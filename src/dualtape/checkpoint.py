@@ -84,6 +84,13 @@ def contiguous(ty: Any) -> Any:
     return types.Array(ty.dtype, ty.ndim, "C") if isinstance(ty, types.Array) else ty
 
 
+def active_leaf(ty: Any, number: NumberType) -> Any:
+    """Return the type that a leaf of a result has with rows of its own."""
+    if not is_active(ty, number):
+        return ty
+    return types.Array(number, ty.ndim, "C") if isinstance(ty, types.Array) else number
+
+
 class CheckpointBlock:
     """Types and code of one checkpointed call."""
 
@@ -98,20 +105,14 @@ class CheckpointBlock:
         self.below = tuple(base_type(ty, number) for ty in packed)
         primal = twin_type.get_call_type(typingctx, self.below, {}).return_type
         self.primal = primal
-        self.returned = map_leaves(self.plan.result, self._returned_leaf)
-        if [base_type(ty, number) for ty in leaves(self.returned)] != list(leaves(primal)):
+        self.returned = map_leaves(self.plan.result, lambda ty: active_leaf(ty, number))
+        wanted = [base_type(ty, number) for ty in leaves(self.returned)]
+        if wanted != list(leaves(map_leaves(primal, contiguous))):
             raise ArgumentError(
                 f"{self.plan.name}: the function returns {primal} for plain arguments; expected "
                 "numbers, new arrays, or tuples of these."
             )
         self.kept = Kept(packed, number, self.plan.name)
-
-    def _returned_leaf(self, ty: Any) -> Any:
-        if not is_active(ty, self.number):
-            return ty
-        return (
-            types.Array(self.number, ty.ndim, "C") if isinstance(ty, types.Array) else self.number
-        )
 
     def codegen(self, context: Any, builder: Any, sig: Any, args: Any) -> Any:
         """Emit the call on plain values, and the block."""
@@ -151,9 +152,13 @@ class CheckpointBlock:
             for pair in made:
                 run.release(*pair)
 
-        y = invoke(run.context, run.builder, self.twin, self.below, values, drop)[1]
+        y = self._call(run, values, drop)
         drop()
         return y, address
+
+    def _call(self, run: Run, values: list[Any], on_error: Any) -> Any:
+        """Call the function on plain values."""
+        return invoke(run.context, run.builder, self.twin, self.below, values, on_error)[1]
 
     def _adjoint(self, context: Any, builder: Any, arguments: Any) -> None:
         """Emit the adjoint: record the call on another tape, sweep it, add to the arguments."""
@@ -165,15 +170,20 @@ class CheckpointBlock:
         inner = types.int64, recording.tape
         base = run.plan.base, run.base_like
         place = [(types.int64, value) for value in (lane, width)]
-        run.kernel(replay.clear, inner, base)
+        results = [
+            (ty, value)
+            for ty, value in run.items(self.plan.result, recording.result)
+            if is_active(ty, self.number)
+        ]
+        result_rows = [recording.rows(ty, value) for ty, value in results]
+        run.kernel(replay.clear, inner, base)  # now that nothing more is recorded
         first = run.kernel(replay.first_row, (types.int64, address), (types.int64, block))
         outer = types.int64, address
-        for ty, value in run.items(self.plan.result, recording.result):
-            if is_active(ty, self.number):
-                row = recording.rows(ty, value)
-                at = types.int64, first
-                run.kernel(replay.seed_adjoint, outer, at, *place, inner, row, base)
-                first = builder.add(first, run.leaf_size(ty, value))
+        for (ty, value), row in zip(results, result_rows, strict=True):
+            at = types.int64, first
+            run.kernel(replay.seed_adjoint, outer, at, *place, inner, row, base)
+            run.release(*row)
+            first = builder.add(first, run.leaf_size(ty, value))
         run.release(self.plan.result, recording.result)
         start = types.int64, builder.add(run.n, run.constant(1))
         recording.sweep(reverse_sweep, start, base)
@@ -206,7 +216,9 @@ def _tracked(run: Run, ty: Any, pair: Any, first: Any, address: Any) -> tuple[An
         made = ty, run.kernel(replay.track_result, pair, *where, number)
         run.release(*pair)
         return made
-    return ty, make_tracked(run.context, run.builder, ty, pair[1], first, address)
+    passive = run.builder.icmp_unsigned("==", address, run.constant(0))
+    row = run.builder.select(passive, run.constant(0), first)
+    return ty, make_tracked(run.context, run.builder, ty, pair[1], row, address)
 
 
 class Kept:

@@ -16,7 +16,7 @@ from numba.np import arrayobj
 
 from ._jit import kernel, specialized
 from .adjoints import item_of, row_of, size_of, tracked
-from .blocks import block_rows, load_array, store_array, tape_of
+from .blocks import add_to_adjoint, block_rows, load_array, store_array, tape_of
 from .seed import empty_numbers, flat_view, flattened
 from .tape import tape_at, typed_view
 
@@ -89,6 +89,39 @@ def add_inputs(
         if rows[i] > 0:
             at = rows[i] * width + lane
             adjoint[at] = adjoint[at] + given[first + i]
+
+
+@kernel
+def gather_bar(outer: Any, first: Any, lane: Any, width: Any, bar: Any, count: Any) -> None:
+    """Copy the adjoints of a loop's results to the first `count` elements of a vector."""
+    given = typed_view(tape_at(outer).adjoint, bar[0])
+    for i in range(count):
+        bar[i] = given[(first + i) * width + lane]
+
+
+@kernel
+def seed_from(inner: Any, rows: Any, bar: Any, at: Any) -> None:
+    """Add bar[at:] to the adjoints of rows."""
+    adjoint = typed_view(tape_at(inner).adjoint, bar[0])
+    for i in range(size_of(rows)):
+        row = item_of(rows, i)
+        if row > 0:
+            adjoint[row] = adjoint[row] + bar[at + i]
+
+
+@kernel
+def take_back(inner: Any, bar: Any, count: Any) -> None:
+    """Replace the first `count` elements by the adjoints of inputs, add to the others."""
+    adjoint = typed_view(tape_at(inner).adjoint, bar[0])
+    for i in range(bar.size):
+        bar[i] = adjoint[1 + i] if i < count else bar[i] + adjoint[1 + i]
+
+
+@kernel
+def scatter_bar(outer: Any, rows: Any, lane: Any, width: Any, bar: Any, at: Any) -> None:
+    """Add bar[at:] to the adjoints of a block's arguments."""
+    adjoint = typed_view(tape_at(outer).adjoint, bar[0])
+    add_to_adjoint(adjoint, rows, bar[at : at + rows.size], lane, width)
 
 
 @kernel
