@@ -956,11 +956,23 @@ def test_nothing_is_compiled_twice():
     assert len(gradient.signatures) == 1
 
 
-def test_a_function_and_its_gradient_can_be_collected():
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda f: ad.grad(f)(2.0),
+        lambda f: ad.jacobian(f)(np.ones(2)),
+        lambda f: ad.hessian(f)(2.0),
+        lambda f: ad.jvp(f, (2.0,), (1.0,)),
+        lambda f: ad.derivative(ad.grad(f))(2.0),
+        lambda f: ad.grad(numba.njit(f))(2.0),
+    ],
+    ids=["grad", "jacobian", "hessian", "jvp", "nested", "njit"],
+)
+def test_a_function_and_its_derivatives_can_be_collected(use):
     def f(x):
         return x * x
 
-    ad.grad(f)(2.0)
+    use(f)
     dead = weakref.ref(f)
     del f
     gc.collect()

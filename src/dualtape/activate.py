@@ -28,7 +28,7 @@ from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.dispatcher import Dispatcher
 from numba.core.ir_utils import build_definitions, mk_unique_var
 from numba.core.postproc import PostProcessor
-from numba.core.registry import CPUDispatcher, cpu_target
+from numba.core.registry import cpu_target
 from numba.core.rewrites.registry import RewriteRegistry, rewrite_registry
 from numba.core.typed_passes import NopythonRewrites
 from numba.core.untyped_passes import ReconstructSSA
@@ -43,7 +43,7 @@ from .elementary import SCIPY
 from .emit import invoke
 from .errors import ArgumentError, MissingRuleError, UnsupportedFunctionError
 from .labels import label_operations
-from .memory import remembered
+from .memory import Forgetful, remembered
 from .numbertype import NumberType, highest_number, level, tuple_like
 from .pending import record_pending
 from .seed import list_to_numbers, to_numbers
@@ -412,7 +412,7 @@ class LabellingCompiler(ActivatingCompiler):
     activation = ActivateWithLabels
 
 
-class Twin(CPUDispatcher):
+class Twin(Forgetful):
     """The activated form of a user function."""
 
     is_derivative = True

@@ -15,6 +15,8 @@ arguments without a type where ``targetoptions`` do not say nopython at first;
 from __future__ import annotations
 
 import inspect
+import itertools
+import weakref
 from inspect import Parameter
 from typing import Any
 
@@ -26,11 +28,12 @@ from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.dispatcher import OmittedArg
 from numba.core.imputils import lower_constant
 from numba.core.ir_utils import build_definitions
-from numba.core.registry import CPUDispatcher
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.core.untyped_passes import FixupArgs
-from numba.extending import intrinsic, models, register_model
+from numba.extending import lower_builtin, models, register_model
 
 from .errors import ArgumentError, DualtapeError
+from .memory import Forgetful
 from .number import Number
 from .numbertype import highest_number
 from .retell import located, retold
@@ -41,8 +44,8 @@ __all__ = ["Transform", "as_float"]
 class Driver:
     """What a transform computes: typing and code, given the arguments as one tuple.
 
-    Compiled code holds it as a constant whose Numba type knows it, so no global table does, and a
-    transform can be collected with its function.
+    Compiled code holds it as a constant.  Numba's tables keep its type, which refers to it weakly,
+    so that a transform can be collected with its function.
 
     Parameters
     ----------
@@ -51,19 +54,30 @@ class Driver:
     """
 
     def __init__(self, emit: Any) -> None:
-        self.emit = emit
+        self._emit = emit
+        self._made: dict[Any, Any] = {}
+        self._numba_type_ = DriverType(self)
 
-    @property
-    def _numba_type_(self) -> Any:
-        return DriverType(self)
+    def emit(self, typing_context: Any, packed: Any) -> Any:
+        """Return signature and code generator, made once for every type of the arguments."""
+        if packed not in self._made:
+            self._made[packed] = self._emit(typing_context, packed)
+        return self._made[packed]
 
 
 class DriverType(types.Opaque):
     """Numba type of one driver."""
 
+    _numbers = itertools.count()
+
     def __init__(self, driver: Driver) -> None:
-        self.driver = driver
-        super().__init__(f"dualtape.driver#{id(driver)}")
+        self._driver = weakref.ref(driver)
+        super().__init__(f"dualtape.driver#{next(self._numbers)}")
+
+    @property
+    def driver(self) -> Any:
+        """The driver; it lives as long as its transform."""
+        return self._driver()
 
 
 register_model(DriverType)(models.OpaqueModel)
@@ -74,15 +88,22 @@ def _lower_driver(context: Any, builder: Any, ty: Any, value: Any) -> Any:
     return context.get_dummy_value()
 
 
-@intrinsic
-def run_driver(typingctx: Any, driver: Any, packed: Any) -> Any:
-    """Emit the code of a driver."""
-    sig, code = driver.driver.emit(typingctx, packed)
+def run_driver(driver: Any, packed: Any) -> Any:
+    """Run a driver (compiled code only)."""
+    raise NotImplementedError
 
-    def codegen(context: Any, builder: Any, whole: Any, args: Any) -> Any:
-        return code(context, builder, sig, args[1:])
 
-    return sig.return_type(driver, packed), codegen
+@infer_global(run_driver)
+class _RunDriver(AbstractTemplate):
+    def generic(self, args: Any, kws: Any) -> Any:
+        sig, _ = args[0].driver.emit(self.context, args[1])
+        return signature(sig.return_type, *args)
+
+
+@lower_builtin(run_driver, DriverType, types.Any)
+def _lower_run_driver(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    inner, code = sig.args[0].driver.emit(context.typing_context, sig.args[1])
+    return code(context, builder, inner, args[1:])
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
@@ -144,7 +165,7 @@ class DriverCompiler(CompilerBase):
         return [manager]
 
 
-class Transform(CPUDispatcher):
+class Transform(Forgetful):
     """A function made by a transform: callable from Python and from compiled code.
 
     Parameters

@@ -1,4 +1,8 @@
-"""What was made for a function is remembered on the function, and goes when the function goes."""
+"""What was made for a function is remembered on the function, and goes when the function goes.
+
+Numba internals used (seen to work with 0.68): ``Dispatcher.add_overload`` and the field
+``type_annotation`` of a compile result, which only ``inspect_types`` reads.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,21 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["remembered"]
+from numba.core.registry import CPUDispatcher
+
+__all__ = ["Forgetful", "remembered"]
+
+
+class Forgetful(CPUDispatcher):
+    """A dispatcher that can be collected with the function that remembers it.
+
+    Numba keeps the overloads of a dispatcher while it lives, their annotation keeps the function,
+    and the function keeps the dispatcher.
+    """
+
+    def add_overload(self, cres: Any) -> None:
+        """Keep compiled code without its annotation."""
+        super().add_overload(cres._replace(type_annotation=None))
 
 
 def remembered(function: Any, key: Any, make: Callable[[], Any]) -> Any:

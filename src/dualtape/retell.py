@@ -102,5 +102,5 @@ def _function_name(text: str, short: str) -> str:
     ufunc = re.search(r"Function\(<ufunc '(\w+)'>\)", text)
     if ufunc is not None:
         return f"np.{ufunc[1]}"
-    function = re.search(r"Function\(<(?:built-in )?function (\w+)", text)
+    function = re.search(r"Function\(<(?:built-in )?function (?!run_driver)(\w+)", text)
     return function[1] if function is not None else short
