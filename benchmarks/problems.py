@@ -74,3 +74,83 @@ def nothing(x):
 def point(n):
     """Return n inputs between 0.5 and 1.5."""
     return np.linspace(0.5, 1.5, n)
+
+
+@njit
+def lennard_jones(p):
+    """Energy of bodies at (p[0], p[1], p[2]), (p[3], p[4], p[5]), ..."""
+    energy = 0.0
+    for i in range(len(p) // 3):
+        for j in range(i):
+            dx = p[3 * i] - p[3 * j]
+            dy = p[3 * i + 1] - p[3 * j + 1]
+            dz = p[3 * i + 2] - p[3 * j + 2]
+            s = 1.0 / (dx * dx + dy * dy + dz * dz)
+            s6 = s * s * s
+            energy += 4.0 * (s6 * s6 - s6)
+    return energy
+
+
+@njit
+def lennard_jones_gradient(p):
+    """Gradient of `lennard_jones`, by hand."""
+    g = np.zeros_like(p)
+    for i in range(len(p) // 3):
+        for j in range(i):
+            dx = p[3 * i] - p[3 * j]
+            dy = p[3 * i + 1] - p[3 * j + 1]
+            dz = p[3 * i + 2] - p[3 * j + 2]
+            s = 1.0 / (dx * dx + dy * dy + dz * dz)
+            s6 = s * s * s
+            t = -24.0 * s * (2.0 * s6 * s6 - s6)
+            g[3 * i] += t * dx
+            g[3 * i + 1] += t * dy
+            g[3 * i + 2] += t * dz
+            g[3 * j] -= t * dx
+            g[3 * j + 1] -= t * dy
+            g[3 * j + 2] -= t * dz
+    return g
+
+
+@njit
+def rosenbrock_product(x, v):
+    """Hessian of `rosenbrock` times v, by hand."""
+    out = np.zeros_like(x)
+    for i in range(x.size - 1):
+        cross = -400.0 * x[i]
+        out[i] += (1200.0 * x[i] ** 2 - 400.0 * x[i + 1] + 2.0) * v[i] + cross * v[i + 1]
+        out[i + 1] += cross * v[i] + 200.0 * v[i + 1]
+    return out
+
+
+@njit
+def smoother(x):
+    """30 smoothing steps written into a local array through a view, elements overwritten."""
+    n = x.size
+    u = np.zeros(n)
+    for i in range(n):
+        u[i] = x[i] * x[i]
+    inner = u[1:-1]
+    for _ in range(30):
+        left = u[0]
+        for i in range(n - 2):
+            here = inner[i]
+            inner[i] = 0.25 * left + 0.5 * here + 0.25 * u[i + 2]
+            left = here
+        u[0] = 1.0
+    s = 0.0
+    for i in range(n):
+        s += u[i] * x[i]
+    return s
+
+
+@njit
+def tiny(x):
+    """Two inputs: what a call of reverse mode costs by itself."""
+    return x[0] * x[1] + x[0]
+
+
+def bodies():
+    """Return 50 bodies near the points of a grid, three coordinates each."""
+    grid = np.array([[i, j, k] for i in range(5) for j in range(5) for k in range(2)], float)
+    return (1.1 * grid + 0.05 * np.random.default_rng(0).standard_normal(grid.shape)).ravel()

@@ -24,8 +24,8 @@ FLOORS = [
     ],
     [
         "aliasing", "pending", "labels", "activate", "fingerprint", "plan", "run", "forward", "second",
-        "reverse", "over_reverse", "retell", "driver", "rulemaking", "making", "modes",
-        "pullback", "checkpoint", "loop",
+        "reverse", "over_reverse", "pullback", "checkpoint", "loop", "alternative", "retell",
+        "driver", "rulemaking", "making", "modes",
     ],
     ["products", "transforms", "testing", "recorder", "graph", "checkpointing"],
 ]  # fmt: skip

@@ -191,6 +191,7 @@ class Transform(Forgetful):
         name: str,
     ) -> None:
         compiler = type("DriverCompiler", (DriverCompiler,), {"driver": Driver(emit)})
+        self.emit = emit
         options = {"nogil": True}
         super().__init__(signature, targetoptions=options, pipeline_class=compiler)
         # Not named before: otherwise an argument without a Numba type (an empty list) would be
@@ -209,12 +210,33 @@ class Transform(Forgetful):
         if converted is not None:
             return lambda *_, **__: self(*converted)
         self._check_types(args)
+        if hasattr(self.emit, "seen"):
+            given = self._expanded(args)
+            self.emit.seen = sum(_count(given[i]) for i in self._positions(len(given)))
         try:
             return super()._compile_for_args(*args, **kws)
         except DualtapeError as error:
             raise located(error, self.__name__) from error.__cause__
         except (numba_errors.NumbaError, numba_errors.UnsupportedBytecodeError) as error:
             raise retold(error, self.__name__, self.py_func) from error
+
+    def compile(self, sig: Any) -> Any:
+        """Compile for argument types, or load from the cache."""
+        made = super().compile(sig)
+        if hasattr(self.emit, "prepare"):
+            self.emit.prepare(types.BaseTuple.from_types(_without_star(sig)))
+        return made
+
+    def _expanded(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return the arguments with what ``*args`` collected among them."""
+        parameters = list(inspect.signature(self.py_func).parameters.values())
+        if parameters and parameters[-1].kind is Parameter.VAR_POSITIONAL:
+            return (*args[:-1], *args[-1])
+        return args
+
+    def _positions(self, count: int) -> set[int]:
+        """Return the positions of the differentiated arguments among so many."""
+        return {i % count for i in self.inputs if -count <= i < count}
 
     def _check_types(self, args: tuple[Any, ...]) -> None:
         for i, arg in enumerate(args):
@@ -226,11 +248,8 @@ class Transform(Forgetful):
 
     def _converted(self, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
         """Return the arguments with lists and integers as floats; None if nothing changed."""
-        parameters = list(inspect.signature(self.py_func).parameters.values())
-        if parameters and parameters[-1].kind is Parameter.VAR_POSITIONAL:
-            args = (*args[:-1], *args[-1])
-        count = len(args)
-        positions = {i % count for i in self.inputs if -count <= i < count}
+        args = self._expanded(args)
+        positions = self._positions(len(args))
         new = [
             as_float(arg, i, self.__name__) if i in positions else arg for i, arg in enumerate(args)
         ]
@@ -266,3 +285,16 @@ def as_float(arg: Any, i: int, name: str) -> Any:
         f"{name}: argument {i} is {what}; derivatives need a real number, a real array, or a tuple "
         "of these. Name the arguments to differentiate with argnums; the others pass unchanged."
     )
+
+
+def _without_star(sig: Any) -> list[Any]:
+    """Return argument types with what ``*args`` collects as arguments."""
+    found = list(getattr(sig, "args", sig))
+    if found and isinstance(found[-1], types.StarArgTuple | types.StarArgUniTuple):
+        return [*found[:-1], *found[-1]]
+    return found
+
+
+def _count(arg: Any) -> int:
+    """Return how many numbers an argument holds."""
+    return sum(map(_count, arg)) if isinstance(arg, tuple) else int(np.size(arg))

@@ -76,9 +76,19 @@ def _seeded(run: Run, found: list[Any], buffers: list[Any], start: Any) -> list[
 
 
 def jacobian_driver(
-    twin: Any, argnums: tuple[int, ...], chunk_size: int | None, *, single: bool, with_value: bool
+    twin: Any,
+    argnums: tuple[int, ...],
+    chunk_size: int | None,
+    *,
+    single: bool,
+    with_value: bool,
+    other: Any = None,
 ) -> Any:
-    """Return the driver that computes (value and) Jacobian from the packed arguments."""
+    """Return the driver that computes (value and) Jacobian from the packed arguments.
+
+    With `other`, an `AutoJacobian`, the first sweep tells how many outputs there are; where reverse
+    mode is better for so many, it takes over.
+    """
     name = "value_and_jacobian" if with_value else "jacobian"
 
     def jacobian(typingctx: Any, packed: Any) -> Any:
@@ -90,40 +100,66 @@ def jacobian_driver(
         parts = [map_leaves(ty, lambda leaf: block_type(plan, y_type, leaf)) for ty in plan.inputs]
         jacobian_type = parts[0] if single else types.BaseTuple.from_types(parts)
         returned = types.Tuple((value_type, jacobian_type)) if with_value else jacobian_type
+        switch = None if other is None else other(packed, returned)
 
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             run = Run(plan, context, builder, args[0])
             found = run.input_leaves()
+            taken = cgutils.alloca_once_value(builder, run.constant(0))
+            out = cgutils.alloca_once(builder, context.get_value_type(returned))
             rows = types.Array(plan.base, 2, "C")
             matrix = cgutils.alloca_once(builder, context.get_value_type(rows))
             kept = cgutils.alloca_once(builder, context.get_value_type(value_type))
             buffers = run.buffers(found)
-            with sweep(run, chunk) as (start, _):
+            with sweep(run, chunk) as (start, _), builder.if_then(_is_zero(run, taken)):
                 raw = run.call_twin(found, _seeded(run, found, buffers, start))
                 y = as_vector(run, result, raw)
                 with builder.if_then(builder.icmp_signed("==", start, run.constant(0))):
                     builder.store(run.base_value(y_type, y)[1], kept)
                     pairs = (y_type, y), (types.intp, run.n), (plan.base, run.base_like)
                     builder.store(run.kernel(read.new_rows, *pairs), matrix)
-                if is_active(y_type, plan.number):
-                    out, at = (rows, builder.load(matrix)), (types.intp, start)
-                    if isinstance(y_type, types.Array):
-                        width = (types.intp, run.constant(chunk))
-                        run.kernel(read.read_rows, (y_type, y), out, at, width)
-                    else:
-                        run.kernel(read.read_row, run.lanes(y_type, y, "partials"), out, at)
+                    if switch is not None:
+                        m = run.leaf_size(y_type, y)
+                        wanted = other.wanted(builder, run.n, m)
+                        builder.store(switch.address(builder, wanted), taken)
+                _read_columns(run, y_type, y, (rows, builder.load(matrix)), start, chunk)
                 run.release(y_type, y)
             run.release_all(buffers)
             filled, value = (rows, builder.load(matrix)), (value_type, builder.load(kept))
-            out = jacobian_blocks(run, found, filled, value, jacobian_type, single=single)
-            if not with_value:
-                run.release(value_type, builder.load(kept))
-                return out
-            return context.make_tuple(builder, returned, [builder.load(kept), out])
+            with builder.if_then(_is_zero(run, taken)):
+                made = jacobian_blocks(run, found, filled, value, jacobian_type, single=single)
+                if with_value:
+                    made = context.make_tuple(builder, returned, [value[1], made])
+                else:
+                    run.release(*value)
+                builder.store(made, out)
+            if switch is not None:
+                with builder.if_then(builder.not_(_is_zero(run, taken))):
+                    run.release(*filled)
+                    run.release(*value)
+                    address = builder.load(taken)
+                    builder.store(switch.call(context, builder, address, args[0]), out)
+            return builder.load(out)
 
         return returned(packed), codegen
 
     return jacobian
+
+
+def _read_columns(run: Run, ty: Any, y: Any, matrix: Any, start: Any, chunk: int) -> None:
+    """Copy the partials of a result to columns of the Jacobian."""
+    if not is_active(ty, run.plan.number):
+        return
+    at = types.intp, start
+    if isinstance(ty, types.Array):
+        width = types.intp, run.constant(chunk)
+        run.kernel(read.read_rows, (ty, y), matrix, at, width)
+    else:
+        run.kernel(read.read_row, run.lanes(ty, y, "partials"), matrix, at)
+
+
+def _is_zero(run: Run, pointer: Any) -> Any:
+    return run.builder.icmp_signed("==", run.builder.load(pointer), run.constant(0))
 
 
 def vector_type(plan: Plan, result: Any) -> Any:

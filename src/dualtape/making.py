@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
+import uuid
+from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
@@ -28,6 +30,7 @@ __all__ = [
     "checked_chunk",
     "checked_function",
     "checked_mode",
+    "identity_of",
     "in_compiled_code",
     "make_transform",
     "name_of",
@@ -58,6 +61,14 @@ def cached(transform: Transform, function: Any, key: Any) -> Transform:
     if type(getattr(function, "_cache", NullCache())) is not NullCache:
         use_cache(transform, lambda: _stamp(function, key), place=function.py_func)
     return transform
+
+
+def identity_of(function: Any, key: Any) -> Callable[[], str]:
+    """Return what tells a transform from all others, in every process if f is cached."""
+    if type(getattr(function, "_cache", NullCache())) is not NullCache:
+        return lambda: _stamp(function, key)
+    unique = uuid.uuid4().hex
+    return lambda: unique
 
 
 def _stamp(function: Any, key: Any) -> str:

@@ -218,8 +218,10 @@ def hvp(f: Function, *, mode: str = "auto", chunk_size: int | None = None) -> An
     ----------
     f : function
         Scalar function of a real scalar, array or tuple x and of further arguments.
+    mode : {"auto", "forward", "reverse"}
+        Hyper-dual numbers, or forward over reverse; "auto" changes at 40 inputs.
     chunk_size : {1, 2, 4, 8, 16}, optional
-        Entries of the result per sweep.
+        Entries of the result per forward sweep. Who names one asks for forward mode.
 
     Returns
     -------
@@ -237,7 +239,8 @@ def hvp(f: Function, *, mode: str = "auto", chunk_size: int | None = None) -> An
 
     Notes
     -----
-    Cost: ceil(n / chunk_size) sweeps of hyper-dual numbers.
+    Cost: forward, ceil(n / chunk_size) sweeps of hyper-dual numbers; reverse, one recording and one
+    sweep of a tape of dual numbers, whatever n is.
 
     Examples
     --------

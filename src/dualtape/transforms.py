@@ -44,10 +44,12 @@ def grad(
         arrays, or (named) tuples of these; the others pass unchanged.
     argnums : int or tuple of int
         Which arguments to differentiate; with a tuple the result is a tuple.
-    mode : {"auto", "forward"}
-        How to differentiate; forward mode is the one there is.
+    mode : {"auto", "forward", "reverse"}
+        How to differentiate. "auto" takes forward mode for up to 32 inputs and reverse mode for
+        more; the other one is compiled when a call first needs it.
     chunk_size : {1, 2, 4, 8, 16}, optional
-        Partials per sweep: 8 for arrays, as many as there are scalars (up to 8) for scalars.
+        Partials per forward sweep: 8 for arrays, as many as there are scalars (up to 8) for
+        scalars. Who names one asks for forward mode.
 
     Returns
     -------
@@ -63,11 +65,13 @@ def grad(
         If f is not a function, or an argument to differentiate is not real.
     MissingRuleError
         If f calls something that has no derivative rule; see `custom_rule`.
+    TapeMemoryError
+        If the recording of reverse mode does not fit; see `checkpoint` and `set_tape_limit`.
 
     Notes
     -----
-    Cost: ceil(n / chunk_size) forward sweeps for n inputs. A sweep of 8 partials costs two to three
-    times the function.
+    Cost: forward, ceil(n / chunk_size) sweeps for n inputs, each two to three times the function;
+    reverse, one recording and one sweep, together five to ten times the function.
 
     References
     ----------
@@ -143,7 +147,8 @@ def jacobian(
 
     Notes
     -----
-    Cost: ceil(n / chunk_size) forward sweeps for n inputs, whatever the number of outputs.
+    Cost: forward, ceil(n / chunk_size) sweeps for n inputs; reverse, one recording and a sweep for
+    every 8 of m outputs. "auto" takes reverse mode for more than 32 inputs and n > 4 m.
 
     Examples
     --------
@@ -204,8 +209,9 @@ def hessian(f: Function, argnums: int | tuple[int, ...] = 0, *, mode: str = "aut
 
     Notes
     -----
-    Cost: k (k + 1) / 2 sweeps of 4 x 4 hyper-dual numbers, k = ceil(n / 4). Second derivatives have
-    no truncation and no cancellation error (Fike and Alonso, AIAA 2011-886).
+    Cost: forward, k (k + 1) / 2 sweeps of 4 x 4 hyper-dual numbers, k = ceil(n / 4); reverse,
+    ceil(n / 8) gradients of reverse mode with dual numbers. "auto" changes at 24 inputs. Second
+    derivatives have no truncation and no cancellation error (Fike and Alonso, AIAA 2011-886).
 
     Examples
     --------

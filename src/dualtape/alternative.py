@@ -1,0 +1,141 @@
+"""A second way to compute a derivative, compiled when a call first needs it.
+
+Forward mode is best for few inputs, reverse mode for many, and how many there are shows only at run
+time.  To compile both would double the time to a first gradient.  So a driver has the code of one
+mode, and at the sizes where the other is better asks by a C callback for the address of a function
+that is compiled then; the address is kept beside the code.  Where the other mode cannot be
+compiled, and in a process that found the caller's code in a cache and knows nothing of it, the
+first mode goes on.
+
+Numba internals used (seen to work with 0.68): ``CompileResult.library.get_pointer_to_function``,
+symbols added by ``llvmlite.binding.add_symbol``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite.binding
+from llvmlite import ir
+from numba.core import cgutils, types
+
+__all__ = ["Alternative", "by_size", "register"]
+
+_I64 = ir.IntType(64)
+_SYMBOL = "dualtape_resolve"
+_KNOWN: dict[int, Callable[[], int]] = {}
+UNAVAILABLE = -1
+
+
+@ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)
+def _resolve(key: int) -> int:
+    """Return the address of a compiled alternative; called from compiled code, takes the GIL."""
+    try:
+        return _KNOWN[key]()
+    except Exception:  # whatever is wrong with it, the caller has another way
+        return UNAVAILABLE
+
+
+llvmlite.binding.add_symbol(_SYMBOL, ctypes.cast(_resolve, ctypes.c_void_p).value)
+
+
+def key_of(identity: str, packed: Any) -> int:
+    """Return the number by which compiled code asks for an alternative."""
+    digest = hashlib.sha256(f"{identity} {packed}".encode()).digest()
+    return int.from_bytes(digest[:8], "little", signed=True)
+
+
+def register(identity: str, packed: Any, compiled: Callable[[Any], Any]) -> int:
+    """Enter what compiles an alternative for these argument types; return its key.
+
+    ``compiled(packed)`` returns Numba's result of compiling it.
+    """
+    key = key_of(identity, packed)
+    made: list[Any] = []
+
+    def address() -> int:
+        if not made:
+            made.append(compiled(packed))  # keeps the code alive
+        result = made[0]
+        name = result.fndesc.llvm_func_name
+        return int(result.library.get_pointer_to_function(name))
+
+    _KNOWN.setdefault(key, address)
+    return key
+
+
+class Alternative:
+    """Code that calls the alternative of a driver."""
+
+    def __init__(self, key: int, packed: Any, returned: Any) -> None:
+        self.key = key
+        self.arguments = (packed,)
+        self.returned = returned
+
+    def address(self, builder: Any, wanted: Any) -> Any:
+        """Return the address of the alternative; 0 if it is not `wanted` or there is none."""
+        cell = cgutils.add_global_variable(builder.module, _I64, f"dualtape.cell.{self.key}")
+        cell.linkage, cell.initializer = "internal", ir.Constant(_I64, 0)
+        found = cgutils.alloca_once_value(builder, ir.Constant(_I64, 0))
+        with builder.if_then(wanted):
+            builder.store(builder.load(cell), found)
+            unknown = builder.icmp_signed("==", builder.load(found), ir.Constant(_I64, 0))
+            with builder.if_then(unknown, likely=False):
+                function_type = ir.FunctionType(_I64, [_I64])
+                resolve = cgutils.get_or_insert_function(builder.module, function_type, _SYMBOL)
+                address = builder.call(resolve, [ir.Constant(_I64, self.key)])
+                builder.store(address, cell)
+                builder.store(address, found)
+        zero = ir.Constant(_I64, 0)
+        there = builder.icmp_signed(">", builder.load(found), zero)
+        return builder.select(there, builder.load(found), zero)
+
+    def call(self, context: Any, builder: Any, address: Any, packed: Any) -> Any:
+        """Call it; its exceptions propagate."""
+        convention = context.call_conv
+        function_type = convention.get_function_type(self.returned, self.arguments)
+        function = builder.inttoptr(address, function_type.as_pointer())
+        status, result = convention.call_function(
+            builder, function, self.returned, self.arguments, [packed]
+        )
+        with cgutils.if_unlikely(builder, status.is_error):
+            convention.return_status_propagate(builder, status)
+        return result
+
+
+def by_size(
+    eager: Any, other: Alternative, packed: Any, argnums: tuple[int, ...], wanted: Any
+) -> Any:
+    """Return code that runs the alternative where ``wanted(builder, n)``, for n inputs."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        n = ir.Constant(_I64, 0)
+        for i in argnums:
+            value = builder.extract_value(args[0], i)
+            n = builder.add(n, _size(context, builder, packed[i], value))
+        address = other.address(builder, wanted(builder, n))
+        out = cgutils.alloca_once(builder, context.get_value_type(sig.return_type))
+        usable = builder.icmp_signed("!=", address, ir.Constant(_I64, 0))
+        with builder.if_else(usable) as (then, otherwise):
+            with then:
+                builder.store(other.call(context, builder, address, args[0]), out)
+            with otherwise:
+                builder.store(eager(context, builder, sig, args), out)
+        return builder.load(out)
+
+    return codegen
+
+
+def _size(context: Any, builder: Any, ty: Any, value: Any) -> Any:
+    """Return how many numbers a structure holds."""
+    if isinstance(ty, types.BaseTuple):
+        n = ir.Constant(_I64, 0)
+        for i, item in enumerate(ty):
+            n = builder.add(n, _size(context, builder, item, builder.extract_value(value, i)))
+        return n
+    if not isinstance(ty, types.Array):
+        return ir.Constant(_I64, 1)
+    return context.make_array(ty)(context, builder, value).nitems
