@@ -199,6 +199,44 @@ def test_function_without_a_rule_in_a_called_function():
     told(ad.MissingRuleError, message, lambda: ad.grad(calls_bessel)(X), bessel)
 
 
+# Numbers stored where plain values are kept
+
+
+@numba.experimental.jitclass([("length", numba.float64)])
+class Box:
+    """A passive object."""
+
+    def __init__(self):
+        self.length = 1.0
+
+
+def stored_in_an_object(x, box):
+    box.length = x[0]  # here
+    return box.length * x[1]
+
+
+def stored_in_a_typed_dict(x, table):
+    table[0] = x[0]  # here
+    return table[0]
+
+
+def test_numbers_stored_in_passive_objects():
+    table = numba.typed.Dict.empty(numba.int64, numba.float64)
+    message = r"stores an active number where a plain value is kept .*; store dualtape\.value\(x\)"
+    for f, arg in ((stored_in_an_object, Box()), (stored_in_a_typed_dict, table)):
+        told(ad.MissingRuleError, message, lambda f=f, arg=arg: ad.grad(f)(X, arg), f)
+
+
+def test_numpy_integer_of_a_number():
+    told(
+        ad.MissingRuleError, r"calls int64 .*no derivative", lambda: ad.grad(to_int64)(X), to_int64
+    )
+
+
+def to_int64(x):
+    return np.int64(x[0]) * x[0]  # here
+
+
 # Conversions to integers
 
 
@@ -217,6 +255,16 @@ def stored_as_integer(x):
     return x[k[0]]
 
 
+def added_to_integers(x):
+    k = np.zeros(3, dtype=np.int64)
+    k += x  # here
+    return k[0] * x[0]
+
+
+def array_of_integers(x):
+    return np.array([x[0]], dtype=np.int64)[0] * x[0]  # here
+
+
 def as_index(x):
     return x[x[0]]  # here
 
@@ -229,7 +277,17 @@ def as_range(x):
 
 
 @pytest.mark.parametrize(
-    "f", [to_int, as_integers, stored_as_integer, as_index, as_range], ids=lambda f: f.__name__
+    "f",
+    [
+        to_int,
+        as_integers,
+        stored_as_integer,
+        added_to_integers,
+        array_of_integers,
+        as_index,
+        as_range,
+    ],
+    ids=lambda f: f.__name__,
 )
 def test_integers_made_of_active_numbers(f):
     message = r"active number.* integer.*int\(dualtape\.value\(x\)\)"

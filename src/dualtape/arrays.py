@@ -61,7 +61,11 @@ class ElementwiseTemplate(AbstractTemplate):
         args = [getattr(arg, "settled", arg) for arg in args]
         elements = [_element(arg) for arg in args]
         if type(self).key in INPLACE:
-            return signature(args[0], *args) if isinstance(args[0], types.Array) else None
+            if not isinstance(args[0], types.Array):
+                return None
+            if isinstance(args[0].dtype, types.Integer):
+                raise IntegerConversionError(INTEGER_CONVERSION)
+            return signature(args[0], *args)
         inputs = getattr(type(self).key, "nin", len(args))
         if len(args) == inputs + 1:  # an explicit output
             return signature(args[-1], *args) if isinstance(arrays[-1].dtype, NumberType) else None

@@ -70,6 +70,9 @@ def array_from(items: Any, dtype: Any = None) -> Any:
 
 @specialized(array_from)
 def _array_from(items: Any, dtype: Any = None) -> Any:
+    wanted = getattr(dtype, "dtype", None)
+    if isinstance(wanted, types.Integer | types.Boolean) and highest_number(items) is not None:
+        raise IntegerConversionError(INTEGER_CONVERSION)
     if holds_numbers(items):
         return lambda items, dtype=None: array_of(items)
     if isinstance(items, types.BaseTuple) and highest_number(items) is not None:

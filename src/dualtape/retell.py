@@ -13,13 +13,16 @@ from typing import Any
 import numba
 
 from .errors import ArgumentError, DualtapeError, MissingRuleError, UnsupportedFunctionError
+from .number import Number
 
 __all__ = ["located", "retold"]
 
 
-_CALLED = re.compile(r">>> ([\w.]+)\((.*)\)")
+_CALLED = re.compile(r">>> ([\w.]+|<unknown function>)\((.*)\)")
+_CAST = re.compile(r"Cannot cast (\w+)\([^ ]* to (\w+)")
 _UNTYPED_GLOBAL = re.compile(r"Untyped global name '([^']*)'")
 _CAPTURED = re.compile(r"Cannot capture the non-constant value .* variable '([^']*)'")
+_LOWERED = re.compile(r'During: lowering ".*" at (\S+) \((\d+)\)')
 _LINE = re.compile(r'File "([^"]+)", line (\d+)')
 
 
@@ -44,13 +47,19 @@ def retold(error: Exception, name: str, py_func: Any) -> DualtapeError:
     """Return our account of a Numba error met while `name` was compiled."""
     text = _plain(str(error))
     where = _where(text)
-    active = "VectorDual" in text or "HyperDual" in text
     called = next((m for m in _CALLED.finditer(text) if m[1] != "run_driver"), None)
-    if active and called is not None and "Dual" in called[2]:
+    if called is not None and _has_number(called[2]):
+        if called[1] == "setitem":
+            return MissingRuleError(f"{name}: {where}{_STORED.format('an item of another type')}")
         return MissingRuleError(
             f"{name}: {where}calls {_function_name(text, called[1])} on an active number, which "
             "has no derivative rule; give it one with dualtape.custom_rule, or pass it "
             "dualtape.value(x) if it should count as constant."
+        )
+    cast = _CAST.search(text)
+    if cast is not None and _has_number(f"{cast[1]}("):
+        return MissingRuleError(
+            f"{name}: {where}{_STORED.format(f'a {cast[2]}, say of an object')}"
         )
     captured = _CAPTURED.search(text)
     if captured is not None:
@@ -71,6 +80,22 @@ def retold(error: Exception, name: str, py_func: Any) -> DualtapeError:
     )
 
 
+_STORED = (
+    "stores an active number where a plain value is kept ({}); "
+    "store dualtape.value(x) there, or let arrays, lists or tuples hold the number."
+)
+
+
+def _has_number(text: str) -> bool:
+    """Whether the types in a text are some of active numbers."""
+    names, found = [], Number.__subclasses__()
+    while found:
+        face = found.pop()
+        names.append(face.__name__)
+        found += face.__subclasses__()
+    return re.search(rf"\b(?:{'|'.join(names)})[\dx]*\(", text) is not None
+
+
 def _innermost(text: str) -> str:
     """Return the first lines of the innermost complaint of a nested report."""
     inner = re.split(r"Failed in nopython mode pipeline \(step: [^)]*\)", text)[-1]
@@ -89,7 +114,7 @@ def _plain(text: str) -> str:
 
 def _where(text: str) -> str:
     """Return the innermost line of user code that a report names; it comes first."""
-    lines = [(f, n) for f, n in _LINE.findall(text) if not _is_ours(f)]
+    lines = [(f, n) for f, n in _LOWERED.findall(text) + _LINE.findall(text) if not _is_ours(f)]
     return f"line {lines[0][1]} of {lines[0][0]} " if lines else ""
 
 
@@ -103,4 +128,6 @@ def _function_name(text: str, short: str) -> str:
     if ufunc is not None:
         return f"np.{ufunc[1]}"
     function = re.search(r"Function\(<(?:built-in )?function (?!run_driver)(\w+)", text)
+    if short.startswith("<"):
+        function = re.search(r"Function\((\w+)\)", text)
     return function[1] if function is not None else short
