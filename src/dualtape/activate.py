@@ -42,6 +42,7 @@ from .conversion import array_from
 from .elementary import SCIPY
 from .emit import invoke
 from .errors import ArgumentError, MissingRuleError, UnsupportedFunctionError
+from .increments import keep_rows
 from .labels import label_operations
 from .memory import Forgetful, remembered
 from .numbertype import NumberType, highest_number, level, tuple_like
@@ -174,6 +175,7 @@ class Activate(FunctionPass):
             if self.labels:
                 label_operations(func_ir)
             else:
+                keep_rows(func_ir)
                 record_pending(func_ir)
         func_ir._definitions = build_definitions(func_ir.blocks)
         return True

@@ -23,11 +23,13 @@ from llvmlite import ir
 from numba.core import cgutils, types
 
 from .emit import Emitted, find_emitted, type_of, unwrap, wrap
+from .errors import MixedNumbersError
 from .jets import level_of, settle
 from .number import Number
+from .numbertype import partial_type
 from .recording import provably_equal, statement
 
-__all__ = ["K_MAX", "Active", "Pending", "Tracked"]
+__all__ = ["K_MAX", "Active", "Pending", "Tracked", "first_tape"]
 
 K_MAX = 12
 
@@ -47,6 +49,8 @@ class Tracked(Number):
 
     def with_value(self, value: Any) -> Any:
         """Return the same pairs with another value."""
+        if value is self.value or (isinstance(value, float) and value == self.value):
+            return self
         return self._made(value, self.tape, self.rows, self.partials)
 
     def plus(self, other: Any) -> Any:
@@ -79,10 +83,12 @@ class Tracked(Number):
 
     def _joined(self, other: Any, value: Any, mine: Any, others: Any) -> Any:
         if not isinstance(self.tape, Emitted):
+            if other.tape is not self.tape:
+                raise MixedNumbersError("numbers of two tapes met in one operation")
             return self._made(value, self.tape, self.rows + other.rows, (*mine, *others))
         value = value.recorded() if isinstance(value, Number) else value
         rows, partials = _merged(value, (self.rows, mine), (other.rows, others))
-        return self._made(value, _first_tape(self.tape, other.tape), rows, partials)
+        return self._made(value, first_tape(self.tape, other.tape), rows, partials)
 
     def _made(self, value: Any, tape: Any, rows: Any, partials: Any) -> Any:
         if isinstance(tape, Emitted):
@@ -132,8 +138,9 @@ class Active(Tracked):
         if isinstance(value, Active):
             struct.m_row = rows[0]
             return struct._getvalue()
-        partials = [unwrap(p, ty.base, at) for p in value.partials]
-        struct.m_row = statement(at.context, at.builder, value.tape.ir, rows, partials, ty.base)
+        wide = partial_type(ty.base)
+        partials = [unwrap(p, wide, at) for p in value.partials]
+        struct.m_row = statement(at.context, at.builder, value.tape.ir, rows, partials, wide)
         return struct._getvalue()
 
 
@@ -191,7 +198,7 @@ def _scaled(product: Any, partial: Any, factor: Any) -> Any:
     return product(partial, factor)
 
 
-def _first_tape(mine: Any, other: Any) -> Any:
+def first_tape(mine: Any, other: Any) -> Any:
     """Return the tape of either operand: constants that became active have none."""
     builder = mine.builder
     missing = builder.icmp_unsigned("==", mine.ir, ir.Constant(mine.ir.type, 0))

@@ -16,8 +16,8 @@ from numba.extending import intrinsic
 
 from ._jit import kernel, specialized
 from .errors import ArgumentError
-from .numbertype import NumberType
-from .seed import as_number, element_like, flat_view, flattened
+from .numbertype import NumberType, partial_type
+from .seed import as_number, flat_view, flattened
 from .sweeps import reverse_sweep, vector_sweep
 from .tape import tape_at, typed_view
 
@@ -72,17 +72,33 @@ def rows_of(y: Any) -> Any:
     return rows
 
 
+def wide_like(a: Any) -> Any:
+    """Return a zero of the type of the partials of a tape for these results (compiled only)."""
+    raise NotImplementedError
+
+
+@specialized(wide_like)
+def _wide_like(a: Any) -> Any:
+    wide = partial_type(a.dtype)
+
+    @intrinsic
+    def zero(typingctx: Any) -> Any:
+        return wide(), lambda context, builder, sig, args: context.get_constant_null(wide)
+
+    return lambda a: zero()
+
+
 @kernel
 def sweep_gradient(address: Any, row: Any, out: Any) -> None:
     """Fill `out` with the derivatives of a row with respect to the inputs."""
-    tape, like = tape_at(address), element_like(out)
+    tape, like = tape_at(address), wide_like(out)
     tape.clear_adjoints(1)
     adjoint = typed_view(tape.adjoint, like)
     if row > 0:
         adjoint[row] = as_number(1.0, like)
         reverse_sweep(address, 1 + out.size, like)
     for i in range(out.size):
-        out[i] = adjoint[1 + i]
+        out[i] = as_number(adjoint[1 + i], out[i])
 
 
 @kernel
@@ -104,14 +120,14 @@ def sweep_rows(address: Any, rows: Any, seeds: Any, out: Any) -> None:
     """
     done = sweep_many(address, rows, seeds, out, 0, LANES_8)
     done = sweep_many(address, rows, seeds, out, done, LANES_4)
-    tape, like = tape_at(address), element_like(out)
+    tape, like = tape_at(address), wide_like(out)
     for k in range(done, out.shape[0]):
         tape.clear_adjoints(1)
         adjoint = typed_view(tape.adjoint, like)
         add_seeds(adjoint, rows, seeds, k, 0, 1)
         reverse_sweep(address, 1 + out.shape[1], like)
         for i in range(out.shape[1]):
-            out[k, i] = adjoint[1 + i]
+            out[k, i] = as_number(adjoint[1 + i], out[k, i])
 
 
 def add_seeds(adjoint: Any, rows: Any, seeds: Any, k: Any, lane: Any, width: Any) -> None:
@@ -149,7 +165,7 @@ def _sweep_many(address: Any, rows: Any, seeds: Any, out: Any, done: Any, lanes:
         return lambda address, rows, seeds, out, done, lanes: done
 
     def sweep(address: Any, rows: Any, seeds: Any, out: Any, done: Any, lanes: Any) -> Any:
-        tape, like = tape_at(address), element_like(out)
+        tape, like = tape_at(address), wide_like(out)
         width = len(lanes)
         while out.shape[0] - done >= width:
             tape.clear_adjoints(width)
@@ -184,10 +200,30 @@ def copy_seeds(seeds: Any, at: Any, rows: Any, cotangent: Any) -> None:
     """Copy the cotangents of one leaf to columns of seeds, a row of it for each."""
     if size_of(cotangent) != seeds.shape[0] * size_of(rows):
         raise ArgumentError("vjp: a cotangent must have the shape of the function's result")
+    check_shape(rows, cotangent)
     width = size_of(rows)
     for k in range(seeds.shape[0]):
         for i in range(width):
             seeds[k, at + i] = item_of(cotangent, k * width + i)
+
+
+def check_shape(rows: Any, cotangent: Any) -> None:
+    """Raise where a cotangent, or each of several, has another shape (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(check_shape)
+def _check_shape(rows: Any, cotangent: Any) -> Any:
+    if not isinstance(rows, types.Array):
+        return lambda rows, cotangent: None
+    more = cotangent.ndim - rows.ndim
+
+    def check(rows: Any, cotangent: Any) -> None:
+        for k in range(rows.ndim):
+            if rows.shape[k] != cotangent.shape[k + more]:
+                raise ArgumentError("vjp: a cotangent must have the shape of the function's result")
+
+    return check
 
 
 @kernel

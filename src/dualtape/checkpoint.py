@@ -168,7 +168,7 @@ class CheckpointBlock:
         found = run.input_leaves()
         recording = Recording(run, found)
         inner = types.int64, recording.tape
-        base = run.plan.base, run.base_like
+        base = run.wide
         place = [(types.int64, value) for value in (lane, width)]
         results = [
             (ty, value)

@@ -164,7 +164,7 @@ class LoopBlock(CheckpointBlock):
         loaded, rows = self.kept.load(context, builder, address, block)
         run = Run(self.plan, context, builder, loaded)
         found = run.input_leaves()
-        bar = run.flat_array(run.n)
+        bar = run.flat_array(run.n, run.wide)
         outer = types.int64, address
         place = [(types.int64, value) for value in (lane, width)]
         first = types.int64, run.kernel(replay.first_row, outer, (types.int64, block))
@@ -214,7 +214,7 @@ def step_back(plan: Plan, number: NumberType) -> Transform:
                 plan, context, builder, context.make_tuple(builder, whole, [state, k, *others])
             )
             recording = Recording(run, run.input_leaves())
-            inner, base = (types.int64, recording.tape), (plan.base, run.base_like)
+            inner, base = (types.int64, recording.tape), run.wide
             bar = packed[3], given
             results = list(run.items(plan.result, recording.result))
             rows = [recording.rows(ty, value) for ty, value in results]

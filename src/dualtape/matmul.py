@@ -16,7 +16,7 @@ import numpy as np
 from numba.extending import intrinsic
 
 from ._jit import kernel, specialized
-from .adjoints import row_of, rows_of, tracked
+from .adjoints import row_of, rows_of, tracked, wide_like
 from .blocks import (
     add_to_adjoint,
     adjoint_address,
@@ -28,7 +28,7 @@ from .blocks import (
     store_array,
     tape_of,
 )
-from .numbertype import NumberType, level, promote
+from .numbertype import NumberType, level, partial_type, promote
 from .seed import empty_numbers, flat_view
 from .sweeps import strong_product
 from .tape import grow, tape_at, typed_view
@@ -106,10 +106,11 @@ def tracked_product(a: Any, b: Any) -> Any:
         offset = store_array(address, shape, np.int64(0))
         shape[3] = store_array(address, rows_of(a), np.int64(0))
         shape[4] = store_array(address, rows_of(b), np.int64(0))
-        shape[5] = store_array(address, a, like)
-        shape[6] = store_array(address, b, like)
+        wide = wide_like(c)
+        shape[5] = store_array(address, base_array(a, like), wide)
+        shape[6] = store_array(address, base_array(b, like), wide)
         load_array(address, offset, 7, np.int64(0))[:] = shape
-        tape.add_block(first, first + c.size, address_of_adjoint(like), offset)
+        tape.add_block(first, first + c.size, address_of_adjoint(wide), offset)
     out = empty_numbers(c.shape, number)
     flat, values = flat_view(out), flat_view(c)
     for i in range(flat.size):
@@ -232,13 +233,24 @@ def open_statement(address: Any, count: Any) -> None:
         grow(address, count)
 
 
+@intrinsic
+def widened(typingctx: Any, partial: Any) -> Any:
+    """Return a partial as the tape holds it."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return context.cast(builder, args[0], partial, sig.return_type)
+
+    return partial_type(partial)(partial), codegen
+
+
 @kernel
 def add_entry(address: Any, row: Any, partial: Any) -> None:
     """Add an entry to the statement that is open."""
     if row > 0:
         tape = tape_at(address)
         tape.col[tape.entries] = row
-        typed_view(tape.partial, partial)[tape.entries] = partial
+        wide = widened(partial)
+        typed_view(tape.partial, wide)[tape.entries] = wide
         tape.entries += 1
 
 

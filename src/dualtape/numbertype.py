@@ -29,6 +29,7 @@ __all__ = [
     "member_type",
     "narrowed",
     "operation_type",
+    "partial_type",
     "promote",
     "promote_plain",
     "root",
@@ -169,6 +170,14 @@ def promote(arg_types: list[Any]) -> Any:
     # As NumPy: float32 with float32 stays float32, anything else computes in float64.
     narrow = all(root(ty) == types.float32 for ty in arg_types)
     return with_root(top, types.float32 if narrow else types.float64)
+
+
+def partial_type(base: Any) -> Any:
+    """Return the type of the partials on a tape of numbers over `base`: never single precision.
+
+    A function of float32 numbers may go on in float64, and its tape holds one kind of partials.
+    """
+    return with_root(base, types.float64)
 
 
 def narrowed(arg_types: tuple[Any, ...], limit: int) -> tuple[Any, ...]:

@@ -138,6 +138,7 @@ def acquire(like: Any) -> Any:
                 store_word(word + 1, address)
             tape = tape_at(address)
             tape.limit = load_word(0)
+            tape.shrink()
             tape.begin(item)
             return address
     return new_lease(item)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 import weakref
 from collections.abc import Callable
@@ -164,6 +165,7 @@ def vjp(f: Function, *primals: Any) -> tuple[Any, Pullback]:
     (array([ 2., 60.]),)
     """
     record, pull = vjp_functions(f)
+    inspect.signature(py_func_of(f)).bind(*primals)  # the usual TypeError where they do not fit
     primals = tuple(as_float(arg, i, record.__name__) for i, arg in enumerate(primals))
     value, address, rows = record(primals)
     return value, Pullback(pull, address, rows, primals)

@@ -28,8 +28,8 @@ from .making import checked_function, name_of, py_func_of
 from .memory import remembered
 from .pool import DEFAULT_LIMIT, release_tape
 from .pullback import record_driver
-from .sweeps import sweep_floats
-from .tape import Storage, tape_at
+from .sweeps import call_adjoint, sweep_floats
+from .tape import BLOCK_FIELDS, Storage, tape_at, typed_view
 
 __all__ = ["Recording", "Statement", "Tape", "record"]
 
@@ -225,13 +225,20 @@ class Tape(Storage, Recording):
 
     def gradient(self, y: Any, x: Any) -> Any:
         """Return dy/dx, for one number or a tuple, list or array of numbers x."""
+        if not isinstance(y, Active | float | int):
+            raise ArgumentError(f"Tape.gradient: y is {y!r}; expected one number of this tape")
         adjoint = self.adjoints(y if isinstance(y, Active) else 0)
-        if isinstance(x, Active):
+        return self._read(adjoint, x)
+
+    def _read(self, adjoint: np.ndarray, x: Any) -> Any:
+        if isinstance(x, Active) and x.tape is self:
             return float(adjoint[x.row])
         if isinstance(x, np.ndarray):
-            rows = [x.flat[i].row for i in range(x.size)]
-            return adjoint[rows].reshape(x.shape)
-        return type(x)(self.gradient(y, item) for item in x)
+            return np.array([self._read(adjoint, item) for item in x.flat]).reshape(x.shape)
+        if isinstance(x, tuple | list):
+            items = [self._read(adjoint, item) for item in x]
+            return type(x)(*items) if hasattr(x, "_fields") else type(x)(items)
+        raise ArgumentError(f"Tape.gradient: {x!r} is not a number of this tape")
 
     def statements(self) -> list[Statement]:
         """Return all rows."""
@@ -373,13 +380,15 @@ def _names(function: Any, primals: tuple[Any, ...]) -> list[str]:
     parameters = list(inspect.signature(py_func_of(function)).parameters)
     names: list[str] = []
     for i, primal in enumerate(primals):
-        name = parameters[min(i, len(parameters) - 1)]
-        if isinstance(primal, tuple):
-            names += [f"{name}[{k}]" for k in range(len(_flat(primal)))]
-        else:
-            places = np.ndindex(*np.shape(primal))
-            names += [name + (f"[{', '.join(map(str, at))}]" if at else "") for at in places]
+        names += _names_in(parameters[min(i, len(parameters) - 1)], primal)
     return names
+
+
+def _names_in(name: str, primal: Any) -> list[str]:
+    if isinstance(primal, tuple):
+        return [n for k, item in enumerate(primal) for n in _names_in(f"{name}[{k}]", item)]
+    places = np.ndindex(*np.shape(primal))
+    return [name + (f"[{', '.join(map(str, at))}]" if at else "") for at in places]
 
 
 def _flat(structure: Any) -> list[Any]:
@@ -394,22 +403,34 @@ def _tape_entry() -> Any:
 
 
 def _tape_arrays(address: Any) -> Any:
-    """Return copies of row_end, col, partial (float64), labels and values of a tape."""
+    """Return row_end, col, partial, labels and values of a tape, with blocks spelled out."""
     tape = tape_at(address)
+    like = 0.0
+    row_end = np.zeros(tape.rows, np.uint32)
+    cols, partials = [np.uint32(0) for _ in range(0)], [0.0 for _ in range(0)]
+    partial = typed_view(tape.partial, like)
+    block = 0
+    for row in range(1, tape.rows):
+        while block < tape.blocks and row >= tape.block[block * BLOCK_FIELDS + 1]:
+            block += 1
+        if block < tape.blocks and row >= tape.block[block * BLOCK_FIELDS]:
+            tape.clear_adjoints(1)
+            adjoint = typed_view(tape.adjoint, like)
+            adjoint[row] = 1.0
+            call_adjoint(tape.block[block * BLOCK_FIELDS + 2], address, block, 0, 1)
+            for operand in range(1, tape.block[block * BLOCK_FIELDS]):
+                if adjoint[operand] != 0.0:
+                    cols.append(np.uint32(operand))
+                    partials.append(adjoint[operand])
+        else:
+            for e in range(tape.row_end[row - 1], tape.row_end[row]):
+                cols.append(tape.col[e])
+                partials.append(partial[e])
+        row_end[row] = len(cols)
     labels, values = np.full(tape.rows, -1, np.int32), np.full(tape.rows, np.nan)
     known = min(tape.rows, tape.label.size)
-    labels[:known] = tape.label[:known]
     for row in range(known):
+        labels[row] = tape.label[row]
         if labels[row] >= 0:
             values[row] = tape.value[row]
-    if tape.item == 8:
-        partial = tape.partial[: 8 * tape.entries].view(np.float64).copy()
-    else:
-        partial = tape.partial[: 4 * tape.entries].view(np.float32).astype(np.float64)
-    return (
-        tape.row_end[: tape.rows].copy(),
-        tape.col[: tape.entries].copy(),
-        partial,
-        labels,
-        values,
-    )
+    return row_end, np.array(cols), np.array(partials), labels, values

@@ -14,9 +14,9 @@ from llvmlite import ir
 from numba.core import cgutils, types
 
 from .emit import invoke
-from .tape import field_pointer, grow
+from .tape import MARK, field_pointer, grow
 
-__all__ = ["provably_equal", "statement"]
+__all__ = ["increment_statement", "provably_equal", "statement"]
 
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 _ZERO = ir.Constant(_I64, 0)
@@ -42,8 +42,37 @@ def statement(
     return builder.load(row)
 
 
+def increment_statement(
+    context: Any,
+    builder: Any,
+    tape: Any,
+    kept: Any,
+    rows: list[Any],
+    partials: list[Any],
+    base: Any,
+) -> Any:
+    """Emit a statement whose entries belong to the row `kept`; return that row.
+
+    If `kept` is 0 it is an ordinary statement and its own row is returned. Otherwise its first
+    entry is a mark: the row `kept` with the highest bit set.
+    """
+    any_active = functools.reduce(builder.or_, rows)
+    row = cgutils.alloca_once_value(builder, kept)
+    with builder.if_then(builder.icmp_unsigned("!=", any_active, _ZERO), likely=True):
+        own = _append(context, builder, tape, rows, partials, base, kept)
+        is_new = builder.icmp_unsigned("==", kept, _ZERO)
+        builder.store(builder.select(is_new, own, kept), row)
+    return builder.load(row)
+
+
 def _append(
-    context: Any, builder: Any, tape: Any, rows: list[Any], partials: list[Any], base: Any
+    context: Any,
+    builder: Any,
+    tape: Any,
+    rows: list[Any],
+    partials: list[Any],
+    base: Any,
+    kept: Any = None,
 ) -> Any:
     def field(name: str) -> Any:
         return field_pointer(context, builder, tape, name)
@@ -52,7 +81,7 @@ def _append(
         zero, position = ir.Constant(_I32, 0), ir.Constant(_I32, DATA)
         return builder.load(builder.gep(field(name), [zero, position], inbounds=True))
 
-    count = ir.Constant(_I64, len(rows))
+    count = ir.Constant(_I64, len(rows) + (kept is not None))
     entries = builder.load(field("entries"))
     full = builder.icmp_signed(">", builder.add(entries, count), builder.load(field("capacity")))
     with builder.if_then(full, likely=False):
@@ -61,6 +90,11 @@ def _append(
     model = context.data_model_manager[base]
     col = data("col")
     partial = builder.bitcast(data("partial"), model.get_data_type().as_pointer())
+    if kept is not None:
+        mark = builder.or_(builder.trunc(kept, _I32), ir.Constant(_I32, int(MARK)))
+        builder.store(mark, builder.gep(col, [entries], inbounds=True))
+        has_mark = builder.icmp_unsigned("!=", kept, _ZERO)
+        entries = builder.add(entries, builder.zext(has_mark, _I64))
     for row, value in zip(rows, partials, strict=True):
         builder.store(builder.trunc(row, _I32), builder.gep(col, [entries], inbounds=True))
         slot = builder.gep(partial, [entries], inbounds=True)

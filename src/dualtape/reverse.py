@@ -31,7 +31,8 @@ class Recording:
     def __init__(self, run: Run, found: list[Any]) -> None:
         self.run = run
         self.found = found
-        self.tape = run.kernel(pool.acquire, (run.plan.base, run.base_like))
+        self._owned: list[Any] = []
+        self.tape = run.kernel(pool.acquire, run.wide)
         self.buffers = run.buffers(found)
         run.kernel(reserve_rows, self._address(), (types.int64, run.n))
         self.result = run.call_twin(found, self._tracked(), on_error=self.release)
@@ -71,7 +72,17 @@ class Recording:
 
     def sweep(self, kernel: Any, *pairs: Any) -> None:
         """Call a kernel that sweeps; where a block's adjoint raises, all is released."""
-        self.run.kernel(kernel, self._address(), *pairs, on_error=self.release)
+        self.run.kernel(kernel, self._address(), *pairs, on_error=self._release_all)
+
+    def owned(self, pair: Any) -> Any:
+        """Return (type, value) that is dropped where a sweep raises."""
+        self._owned.append(pair)
+        return pair
+
+    def _release_all(self) -> None:
+        self.release()
+        for pair in self._owned:
+            self.run.release(*pair)
 
     def release(self) -> None:
         """Give back the tape and drop the buffers."""
@@ -97,7 +108,7 @@ def gradient_driver(
             run = Run(plan, context, builder, args[0])
             found = run.input_leaves()
             recording = Recording(run, found)
-            flat = run.flat_array(run.n)
+            flat = recording.owned(run.flat_array(run.n))
             if is_active(result, plan.number):
                 row = recording.row(result, recording.result)
                 recording.sweep(adjoints.sweep_gradient, row, flat)
@@ -134,11 +145,14 @@ def jacobian_driver(
             recording = Recording(run, found)
             y = as_vector(run, result, recording.result)
             shape = (y_type, y), (types.intp, run.n), (plan.base, run.base_like)
-            matrix = types.Array(plan.base, 2, "C"), run.kernel(read.new_rows, *shape)
+            made = types.Array(plan.base, 2, "C"), run.kernel(read.new_rows, *shape)
+            matrix = recording.owned(made)
+            recording.owned((y_type, y))
             if isinstance(y_type, types.Array) and is_active(y_type, plan.number):
                 shaped = types.Array(types.int64, y_type.ndim, "C")
-                made = shaped, run.kernel(adjoints.rows_of, (y_type, y))
-                rows = types.Array(types.int64, 1, "C"), run.kernel(adjoints.ravel, made)
+                made = recording.owned((shaped, run.kernel(adjoints.rows_of, (y_type, y))))
+                flat = types.Array(types.int64, 1, "C"), run.kernel(adjoints.ravel, made)
+                rows = recording.owned(flat)
                 each = types.none, context.get_dummy_value()
                 recording.sweep(adjoints.sweep_rows, rows, each, matrix)
                 run.release(*rows)

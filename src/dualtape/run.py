@@ -12,7 +12,7 @@ from . import read, seed
 from .activate import activate_value, activated_type
 from .emit import invoke
 from .errors import NotScalarError
-from .numbertype import NumberType, level, tuple_like
+from .numbertype import NumberType, level, partial_type, tuple_like
 from .partials import PartialsType
 from .plan import Plan, structured
 
@@ -33,6 +33,8 @@ class Run:
         self.like = context.get_constant_null(plan.number)
         self.base_like = context.get_constant_null(plan.base)
         self.number = (plan.number, self.like)
+        wide = partial_type(plan.base)
+        self.wide = (wide, context.get_constant_null(wide))  # what a tape holds
         self._buffers: list[Any] = []
 
     def constant(self, value: int) -> Any:
@@ -152,11 +154,12 @@ class Run:
         """Drop a reference."""
         self.context.nrt.decref(self.builder, ty, value)
 
-    def flat_array(self, size: Any) -> tuple[Any, Any]:
-        """Return (type, value) of a new zeroed 1-D array of the base type."""
+    def flat_array(self, size: Any, like: Any = None) -> tuple[Any, Any]:
+        """Return (type, value) of a new zeroed 1-D array, of the base type if not told."""
+        like = (self.plan.base, self.base_like) if like is None else like
         shape = self.context.make_tuple(self.builder, types.UniTuple(types.intp, 1), [size])
-        array = types.Array(self.plan.base, 1, "C")
-        pairs = (types.UniTuple(types.intp, 1), shape), (self.plan.base, self.base_like)
+        array = types.Array(like[0], 1, "C")
+        pairs = (types.UniTuple(types.intp, 1), shape), like
         return array, self.kernel(seed.zeros, *pairs)
 
     def unflatten(self, found: list[Any], flat: tuple[Any, Any], *, single: bool) -> Any:

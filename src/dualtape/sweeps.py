@@ -21,10 +21,11 @@ from ._jit import kernel, specialized
 from .elementary import register
 from .emit import strong_either
 from .numbertype import NumberType
-from .tape import BLOCK_FIELDS, tape_at, typed_view
+from .tape import BLOCK_FIELDS, MARK, tape_at, typed_view
 
 __all__ = ["forward_sweep", "reverse_sweep", "vector_sweep"]
 
+ONE = np.uint32(1)
 ADJOINT = types.void(types.int64, types.int64, types.int64, types.int64)
 """A block's adjoint: (address of the tape, number of the block, lane, width)."""
 
@@ -78,12 +79,16 @@ def sweep_floats(tape: Any, adjoint: Any, partial: Any, first: Any, last: Any) -
     for row in range(last - 1, first - 1, -1):
         lo = row_end[np.uint64(row - 1)]
         a = adjoint[np.uint64(row)]
+        begin = lo
+        if hi > lo and col[lo] >= MARK:
+            a = adjoint[col[lo] - MARK]
+            begin += ONE
         if a != 0.0:
             if a - a == 0.0:
-                for e in range(lo, hi):
+                for e in range(begin, hi):
                     adjoint[col[e]] += partial[e] * a
             else:
-                for e in range(lo, hi):
+                for e in range(begin, hi):
                     if partial[e] != 0.0:
                         adjoint[col[e]] += partial[e] * a
         hi = lo
@@ -95,7 +100,11 @@ def _sweep_numbers(tape: Any, adjoint: Any, partial: Any, first: Any, last: Any)
     for row in range(last - 1, first - 1, -1):
         lo = row_end[np.uint64(row - 1)]
         a = adjoint[np.uint64(row)]
-        for e in range(lo, hi):
+        begin = lo
+        if hi > lo and col[lo] >= MARK:
+            a = adjoint[col[lo] - MARK]
+            begin += ONE
+        for e in range(begin, hi):
             adjoint[col[e]] += strong_product(partial[e], a)
         hi = lo
 
@@ -123,12 +132,16 @@ def sweep_lanes(tape: Any, adjoint: Any, partial: Any, first: Any, last: Any, la
     for row in range(last - 1, first - 1, -1):
         lo = row_end[np.uint64(row - 1)]
         a = adjoint[np.uint64(row)]
+        begin = lo
+        if hi > lo and col[lo] >= MARK:
+            a = adjoint[col[lo] - MARK]
+            begin += ONE
         careful, idle = False, True
         for j in range(width):
             careful |= a[j] - a[j] != 0.0
             idle &= a[j] == 0.0
         if not idle:
-            for e in range(lo, hi):
+            for e in range(begin, hi):
                 p = partial[e]
                 b = adjoint[col[e]]
                 if careful or p - p != 0.0:
@@ -170,8 +183,12 @@ def forward_sweep(address: Any, tangent: Any) -> None:
     for row in range(1, tape.rows):
         hi = tape.row_end[np.uint64(row)]
         if hi > lo:
-            s = tangent[0] * 0.0
-            for e in range(lo, hi):
+            target, begin, s = np.uint64(row), lo, tangent[0] * 0.0
+            if tape.col[lo] >= MARK:
+                target = np.uint64(tape.col[lo] - MARK)
+                begin += ONE
+                s = s + tangent[target]
+            for e in range(begin, hi):
                 s = s + partial[e] * tangent[tape.col[e]]
-            tangent[np.uint64(row)] = s
+            tangent[target] = s
         lo = hi

@@ -6,8 +6,9 @@ the entry d phi_i / d y_j.  `row_end`, `col` (4 bytes) and `partial` (8 bytes fo
 sweep a forward substitution (Griewank & Walther, Evaluating Derivatives, 2008, chapters 4 and 9).
 
 Row 0 is the constant: passive operands have it as their row and are never entered.  Inputs and the
-results of blocks are *bare* rows, without entries.  A *block* is an operation on whole arrays: a
-range of bare rows, the address of its own compiled adjoint, and data in the tape's arena.
+results of blocks are *bare* rows, without entries.  An *increment* adds its entries to those of an
+earlier row, which its first entry names (see `increments`).  A *block* is an operation on whole
+arrays: a range of bare rows, the address of its own compiled adjoint, and data in the tape's arena.
 
 `Storage` is written once: as it stands at the prompt, and as an ordinary jitclass in compiled code,
 where numbers hold its address and statements are appended inline (`recording`).  Partials are
@@ -34,6 +35,7 @@ from .errors import TapeMemoryError
 
 __all__ = [
     "BLOCK_FIELDS",
+    "MARK",
     "Storage",
     "address_of",
     "field_pointer",
@@ -46,6 +48,9 @@ __all__ = [
 
 SMALLEST = 1024  # entries
 LARGEST = 2**31 - 1  # rows and entries are numbered in 32 bits
+MARK = np.uint32(
+    2**31
+)  # set in the column of a first entry: the statement's entries belong to that row
 BLOCK_FIELDS = 4  # first row, row after the last, address of the adjoint, offset in the arena
 
 
@@ -139,12 +144,24 @@ class Storage:
         self.capacity = capacity
         self.fit_rows()
 
+    def shrink(self) -> None:
+        """Give memory back, where a lower limit was set since."""
+        if self.nbytes() > self.limit:
+            self.capacity = 0
+            self.row_end = np.zeros(2, np.uint32)
+            self.col = np.zeros(0, np.uint32)
+            self.partial = np.zeros(0, np.uint8)
+            self.adjoint = np.zeros(0, np.uint8)
+            self.block = np.zeros(0, np.int64)
+            self.arena = np.zeros(0, np.uint8)
+
     def fit_rows(self) -> None:
         """Let every entry there is room for be a row, beside the bare rows."""
         wanted = self.capacity + self.bare + 1
         if self.row_end.size < wanted:
             if wanted > LARGEST:
                 raise TapeMemoryError("a tape holds at most 2**31 - 1 rows; see checkpoint")
+            self.check(4 * (wanted - self.row_end.size))
             row_end = np.zeros(max(wanted, self.row_end.size + self.bare), np.uint32)
             row_end[: self.rows] = self.row_end[: self.rows]
             self.row_end = row_end
