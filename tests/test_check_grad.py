@@ -190,6 +190,21 @@ def test_custom_rule():
     ad.check_grad(f, 0.5)
 
 
+@pytest.mark.parametrize("wrap", [lambda f: f, numba.njit], ids=["plain", "njit"])
+def test_a_new_rule_replaces_what_was_compiled_before(wrap):
+    square = wrap(lambda x: x * x)
+
+    def f(x):
+        return square(x) * x
+
+    derivative, second = ad.derivative(f), ad.hessian(f)
+    assert (derivative(2.0), second(2.0)) == (12.0, 12.0)
+    ad.custom_rule(square, lambda x: (5.0 * x, 5.0, 0.0))
+    assert (derivative(2.0), ad.derivative(f)(2.0), second(2.0)) == (20.0, 20.0, 10.0)
+    ad.custom_rule(square, lambda x: (7.0 * x, 7.0, 0.0))
+    assert (derivative(2.0), ad.derivative(f)(2.0), second(2.0)) == (28.0, 28.0, 14.0)
+
+
 def test_custom_rule_in_arrays_loops_and_calls():
     softplus, jet = softplus_functions()
     ad.custom_rule(softplus, jet)

@@ -79,7 +79,9 @@ class LazyCache(NullCache):
         return self._cache.load_overload(sig, target_context)
 
     def save_overload(self, sig: Any, cres: Any) -> None:
-        """Save compiled code for a signature."""
+        """Save compiled code for a signature, unless it holds addresses of this process."""
+        if cres.library.has_dynamic_globals:
+            return  # a function among the arguments; Numba would warn
         self._cache.save_overload(sig, cres)
 
 

@@ -64,6 +64,10 @@ class Driver:
             self._made[packed] = self._emit(typing_context, packed)
         return self._made[packed]
 
+    def forget(self) -> None:
+        """Drop what was made."""
+        self._made.clear()
+
 
 class DriverType(types.Opaque):
     """Numba type of one driver."""
@@ -190,7 +194,8 @@ class Transform(Forgetful):
         inputs: tuple[int, ...],
         name: str,
     ) -> None:
-        compiler = type("DriverCompiler", (DriverCompiler,), {"driver": Driver(emit)})
+        self.driver = Driver(emit)
+        compiler = type("DriverCompiler", (DriverCompiler,), {"driver": self.driver})
         self.emit = emit
         options = {"nogil": True}
         super().__init__(signature, targetoptions=options, pipeline_class=compiler)
@@ -204,6 +209,11 @@ class Transform(Forgetful):
 
     def __repr__(self) -> str:
         return f"<dualtape {self.__name__}>"
+
+    def forget(self) -> None:
+        """Drop compiled code and types."""
+        super().forget()
+        self.driver.forget()
 
     def _compile_for_args(self, *args: Any, **kws: Any) -> Any:
         converted = self._converted(args)

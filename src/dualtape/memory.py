@@ -1,14 +1,15 @@
 """What was made for a function is remembered on the function, and goes when the function goes.
 
 Numba internals used (seen to work with 0.68): ``Dispatcher.add_overload`` and the field
-``type_annotation`` of a compile result, which only ``inspect_types`` reads.
+``type_annotation`` of a compile result, which only ``inspect_types`` reads;
+``Dispatcher._make_finalizer`` and ``_reset_overloads``.
 """
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from numba.core.registry import CPUDispatcher
 
@@ -22,9 +23,21 @@ class Forgetful(CPUDispatcher):
     and the function keeps the dispatcher.
     """
 
+    alive: ClassVar[weakref.WeakSet[Any]] = weakref.WeakSet()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.alive.add(self)
+
     def add_overload(self, cres: Any) -> None:
         """Keep compiled code without its annotation."""
         super().add_overload(cres._replace(type_annotation=None))
+
+    def forget(self) -> None:
+        """Drop compiled code, as ``Dispatcher.recompile`` does, and what was found on disk."""
+        self._make_finalizer()()
+        self._reset_overloads()
+        self._cache.__dict__.pop("_cache", None)
 
 
 def remembered(function: Any, key: Any, make: Callable[[], Any]) -> Any:

@@ -11,9 +11,10 @@ from numba.core.dispatcher import Dispatcher
 
 from ._jit import compiled
 from ._rule import Rule
-from .activate import CUSTOM_RULES
+from .activate import CUSTOM_RULES, is_user_function
 from .elementary import register_rule
 from .errors import ArgumentError
+from .memory import Forgetful
 
 __all__ = ["custom_rule"]
 
@@ -45,6 +46,7 @@ def custom_rule(function: Callable[..., Any], jet: Callable[..., Any]) -> Callab
 
     Notes
     -----
+    Derivatives that were compiled before are compiled again when they are next called from Python.
     A partial that is exactly zero stays zero through the rule, also where a derivative is infinite.
 
     Examples
@@ -90,5 +92,9 @@ def custom_rule(function: Callable[..., Any], jet: Callable[..., Any]) -> Callab
         doc="custom rule",
     )
     register_rule(rule)
+    known = function in CUSTOM_RULES or hasattr(function, "_dualtape_memory")
     CUSTOM_RULES[function] = rule
+    if known or not is_user_function(function):  # derivatives made before may know it otherwise
+        for derivative in list(Forgetful.alive):
+            derivative.forget()
     return function
