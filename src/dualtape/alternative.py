@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-from collections.abc import Callable
+import weakref
 from typing import Any
 
 import llvmlite.binding
@@ -26,7 +26,8 @@ __all__ = ["Alternative", "by_size", "register"]
 
 _I64 = ir.IntType(64)
 _SYMBOL = "dualtape_resolve"
-_KNOWN: dict[int, Callable[[], int]] = {}
+_KNOWN: dict[int, tuple[Any, int, Any]] = {}
+_USED: list[Any] = []  # code whose address was given away stays
 UNAVAILABLE = -1
 
 
@@ -34,7 +35,10 @@ UNAVAILABLE = -1
 def _resolve(key: int) -> int:
     """Return the address of a compiled alternative; called from compiled code, takes the GIL."""
     try:
-        return _KNOWN[key]()
+        owner, which, packed = _KNOWN[key]
+        result = owner().compiled(which, packed)
+        _USED.append(result)
+        return int(result.library.get_pointer_to_function(result.fndesc.llvm_func_name))
     except Exception:  # whatever is wrong with it, the caller has another way
         return UNAVAILABLE
 
@@ -48,22 +52,14 @@ def key_of(identity: str, packed: Any) -> int:
     return int.from_bytes(digest[:8], "little", signed=True)
 
 
-def register(identity: str, packed: Any, compiled: Callable[[Any], Any]) -> int:
-    """Enter what compiles an alternative for these argument types; return its key.
+def register(identity: str, packed: Any, owner: Any, which: int) -> int:
+    """Enter who compiles an alternative for these argument types; return its key.
 
-    ``compiled(packed)`` returns Numba's result of compiling it.
+    ``owner.compiled(which, packed)`` returns Numba's result of compiling it. The owner is held
+    weakly, so that what was not used can be collected with its function.
     """
-    key = key_of(identity, packed)
-    made: list[Any] = []
-
-    def address() -> int:
-        if not made:
-            made.append(compiled(packed))  # keeps the code alive
-        result = made[0]
-        name = result.fndesc.llvm_func_name
-        return int(result.library.get_pointer_to_function(name))
-
-    _KNOWN.setdefault(key, address)
+    key = key_of(f"{identity} {which}", packed)
+    _KNOWN[key] = (weakref.ref(owner), which, packed)
     return key
 
 

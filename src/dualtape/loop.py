@@ -54,7 +54,7 @@ def loop_driver(twin: Any, name: str) -> Callable[..., Any]:
                 raise ArgumentError(f"{name}: {what} has type {packed[i]}; expected an integer")
         state, _, _, *args = packed
         number = highest_number(packed)
-        started = state if number is None else map_leaves(state, lambda ty: _started(ty, number))
+        started = map_leaves(state, lambda ty: _started(ty, number))
         whole = types.BaseTuple.from_types([started, types.intp, types.intp, *args])
         tape_number = tracked_number(packed)
         if tape_number is None:
@@ -79,8 +79,10 @@ def loop_driver(twin: Any, name: str) -> Callable[..., Any]:
     return call
 
 
-def _started(ty: Any, number: NumberType) -> Any:
-    """Return the type that a leaf of the state has in a loop with active numbers."""
+def _started(ty: Any, number: NumberType | None) -> Any:
+    """Return the type that a leaf of the state has in the loop."""
+    if number is None:
+        return types.float64 if isinstance(types.unliteral(ty), types.Integer) else ty
     if isinstance(ty, types.Array):
         return activated_type(ty, number) if not is_active(ty, number) else contiguous(ty)
     return number if isinstance(types.unliteral(ty), types.Number | NumberType) else ty
@@ -88,8 +90,6 @@ def _started(ty: Any, number: NumberType) -> Any:
 
 def _start(context: Any, builder: Any, ty: Any, value: Any, number: Any) -> Any:
     """Return the first state as numbers; a new reference where there are any."""
-    if number is None:
-        return value
     if isinstance(ty, types.BaseTuple):
         items = [
             _start(context, builder, t, builder.extract_value(value, i), number)
@@ -97,6 +97,8 @@ def _start(context: Any, builder: Any, ty: Any, value: Any, number: Any) -> Any:
         ]
         made = map_leaves(ty, lambda leaf: _started(leaf, number))
         return context.make_tuple(builder, made, items)
+    if number is None:
+        return context.cast(builder, value, ty, _started(ty, number))
     if isinstance(ty, types.Array):
         if is_active(ty, number) and ty.layout != "C":
             return invoke(context, builder, blocks.contiguous_copy, (ty,), (value,))[1]
@@ -219,6 +221,10 @@ def step_back(plan: Plan, number: NumberType) -> Transform:
             results = list(run.items(plan.result, recording.result))
             rows = [recording.rows(ty, value) for ty, value in results]
             run.kernel(replay.clear, inner, base)  # now that nothing more is recorded
+            sizes = zip(run.items(plan.packed[0], state), results, strict=True)
+            for before, after in sizes:
+                pair = [(types.intp, run.leaf_size(*leaf)) for leaf in (before, after)]
+                run.kernel(replay.require_same_size, *pair, on_error=recording.release)
             count = run.constant(0)
             for (ty, value), row in zip(results, rows, strict=True):
                 run.kernel(replay.seed_from, inner, row, bar, (types.intp, count))

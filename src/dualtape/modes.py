@@ -90,13 +90,10 @@ class Auto:
 
     def prepare(self, packed: Any, which: int | None = None) -> int:
         """Make the alternatives known that compiled code may ask for; return one's key."""
-        keys = [
-            register(f"{self.identity()} {i}", packed, functools.partial(self._compiled, i))
-            for i in range(2)
-        ]
-        return keys[which or 0]
+        return [register(self.identity(), packed, self, i) for i in range(2)][which or 0]
 
-    def _compiled(self, which: int, packed: Any) -> Any:
+    def compiled(self, which: int, packed: Any) -> Any:
+        """Compile one of the drivers."""
         return compiled_for(self.drivers[which], packed, self.name)
 
 
@@ -188,9 +185,10 @@ class AutoJacobian:
 
     def prepare(self, packed: Any) -> int:
         """Make the alternative known; return its key."""
-        return register(self.identity(), packed, self._compiled)
+        return register(self.identity(), packed, self, 0)
 
-    def _compiled(self, packed: Any) -> Any:
+    def compiled(self, which: int, packed: Any) -> Any:
+        """Compile the reverse driver."""
         return compiled_for(self.other, packed, self.name)
 
     def __call__(self, packed: Any, returned: Any) -> Alternative:

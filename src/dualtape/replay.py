@@ -17,6 +17,7 @@ from numba.np import arrayobj
 from ._jit import kernel, specialized
 from .adjoints import item_of, row_of, size_of, tracked
 from .blocks import add_to_adjoint, block_rows, load_array, store_array, tape_of
+from .errors import ArgumentError
 from .seed import empty_numbers, flat_view, flattened
 from .tape import tape_at, typed_view
 
@@ -97,6 +98,13 @@ def gather_bar(outer: Any, first: Any, lane: Any, width: Any, bar: Any, count: A
     given = typed_view(tape_at(outer).adjoint, bar[0])
     for i in range(count):
         bar[i] = given[(first + i) * width + lane]
+
+
+@kernel
+def require_same_size(before: Any, after: Any) -> None:
+    """Raise where a step changed the shape of the state."""
+    if before != after:
+        raise ArgumentError("checkpoint_loop: a step must return a state of the same shape")
 
 
 @kernel
