@@ -1,4 +1,4 @@
-"""Print the figures of forward mode as ratios within one run: ``python -m benchmarks.report``.
+"""Print the figures of both modes as ratios within one run: ``python -m benchmarks.report``.
 
 The compared calls are interleaved and medians are taken; compile and import times come from fresh
 processes.  Absolute times are not printed: these machines are shared.
@@ -19,6 +19,7 @@ from numpy.testing import assert_allclose
 import dualtape as ad
 
 from . import problems
+from .bench_reverse import GRADIENTS
 
 SMALL = """
 import time, numpy as np
@@ -150,6 +151,42 @@ def spread(values):
     return "{:.2f} ({:.2f}-{:.2f})".format(*values)
 
 
+def reverse_rows(rounds):
+    """Print the figures of reverse mode."""
+    targets = ("10", "10", "6", "-")
+    for (name, (f, x)), target in zip(list(GRADIENTS.items())[:4], targets, strict=True):
+        progress(f"reverse: {name}")
+        gradient = ad.grad(f, mode="reverse")
+        expected = ad.grad(f, mode="forward")(x)
+        assert_allclose(gradient(x), expected, rtol=1e-9, atol=1e-9 * abs(expected).max())
+        [found] = ratios(f, [gradient], x, 50, rounds)
+        row(f"reverse gradient / primal: {name}", spread(found), target)
+    progress("reverse: Hessian-vector product")
+    x, f = problems.point(1000), problems.rosenbrock
+    product = ad.hvp(f, mode="reverse")
+    assert_allclose(product(x, x), problems.rosenbrock_product(x, x), rtol=1e-9)
+    [found] = ratios(f, [lambda x: product(x, x)], x, 50, rounds)
+    row("H v / primal, forward over reverse: Rosenbrock n = 1000", spread(found), "25")
+    progress("reverse: a tiny function")
+    x, gradient = problems.point(2), ad.grad(problems.tiny, mode="reverse")
+    more = extra_time(problems.tiny, gradient, x, 2000, rounds)
+    row("reverse gradient of two inputs - primal call", f"{more * 1e6:.2f} us", "1.5 us")
+
+
+def extra_time(f, g, x, calls, rounds):
+    """Return the median of how much longer a call of g takes than one of f, in seconds."""
+    more = []
+    for _ in range(rounds):
+        times = []
+        for function in (f, g):
+            start = time.perf_counter()
+            for _ in range(calls):
+                function(x)
+            times.append(time.perf_counter() - start)
+        more.append((times[1] - times[0]) / calls)
+    return statistics.median(more)
+
+
 def main(argv=None):
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -176,6 +213,7 @@ def main(argv=None):
         assert_allclose(hessian(x), problems.rosenbrock_hessian(x), rtol=1e-9, atol=1e-9)
         [found] = ratios(problems.rosenbrock_hessian, [hessian], x, 1000, rounds)
         row(f"Hessian of Rosenbrock n = {n} / hand-written call", spread(found), "2.5")
+    reverse_rows(rounds)
     progress("compile times, in fresh processes")
     warm, cold = compile_ratio(3 if quick else 9)
     row("first gradient of a small function / compile time of its own njit", f"{warm:.2f}", "2.5")

@@ -1,0 +1,40 @@
+"""Print where reverse mode becomes faster than forward: ``python -m benchmarks.modes``.
+
+The figures are forward time / reverse time, medians of one run, by number of inputs; `modes` in the
+package holds the sizes chosen from them.
+"""
+
+import numpy as np
+
+import dualtape as ad
+
+from . import problems
+from .report import pin, progress, ratios
+
+SIZES = (8, 16, 24, 32, 48, 64)
+
+
+def main():
+    """Measure gradients, Hessians and products of Rosenbrock's function."""
+    pin()
+    f = problems.rosenbrock
+    cases = {
+        "gradient": (ad.grad(f, mode="reverse"), ad.grad(f, mode="forward")),
+        "Hessian": (ad.hessian(f, mode="reverse"), ad.hessian(f, mode="forward")),
+        "H v": tuple(
+            (lambda x, h=ad.hvp(f, mode=mode): h(x, x)) for mode in ("reverse", "forward")
+        ),
+    }
+    print("forward / reverse  " + "".join(f"{f'n = {n}':>10}" for n in SIZES))
+    for name, (reverse, forward) in cases.items():
+        progress(name)
+        found = []
+        for n in SIZES:
+            x = problems.point(n)
+            np.testing.assert_allclose(reverse(x), forward(x), rtol=1e-9, atol=1e-9)
+            found.append(ratios(reverse, [forward], x, 200, 31)[0][0])
+        print(f"{name:<19}" + "".join(f"{ratio:10.2f}" for ratio in found), flush=True)
+
+
+if __name__ == "__main__":
+    main()
