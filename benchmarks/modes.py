@@ -14,6 +14,11 @@ from .report import pin, progress, ratios
 SIZES = (8, 16, 24, 32, 48, 64)
 
 
+def applied(product):
+    """Return H x as a function of x alone."""
+    return lambda x: product(x, x)
+
+
 def main():
     """Measure gradients, Hessians and products of Rosenbrock's function."""
     pin()
@@ -21,9 +26,7 @@ def main():
     cases = {
         "gradient": (ad.grad(f, mode="reverse"), ad.grad(f, mode="forward")),
         "Hessian": (ad.hessian(f, mode="reverse"), ad.hessian(f, mode="forward")),
-        "H v": tuple(
-            (lambda x, h=ad.hvp(f, mode=mode): h(x, x)) for mode in ("reverse", "forward")
-        ),
+        "H v": (applied(ad.hvp(f, mode="reverse")), applied(ad.hvp(f, mode="forward"))),
     }
     print("forward / reverse  " + "".join(f"{f'n = {n}':>10}" for n in SIZES))
     for name, (reverse, forward) in cases.items():

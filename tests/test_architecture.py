@@ -23,7 +23,8 @@ FLOORS = [
         "sweeps", "adjoints", "blocks", "matmul", "replay",
     ],
     [
-        "aliasing", "pending", "labels", "activate", "fingerprint", "plan", "run", "forward", "second",
+        "aliasing", "increments", "pending", "labels", "activate", "fingerprint", "plan", "run",
+        "forward", "second",
         "reverse", "over_reverse", "pullback", "checkpoint", "loop", "alternative", "retell",
         "driver", "rulemaking", "making", "modes",
     ],

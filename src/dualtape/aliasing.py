@@ -213,7 +213,7 @@ class Aliases:
         What meets something else in one variable, or in the result, counts as well: their types
         must agree.
         """
-        found: set[str] = set()
+        found = self.stored()
         returned = [s.value for s in self._statements() if isinstance(s, ir.Return)]
         for var in returned if len(returned) > 1 else ():
             found |= self.roots(var)
@@ -221,10 +221,16 @@ class Aliases:
             if len(definitions) > 1:  # without SSA form there are no phi nodes
                 found |= self.roots(SimpleNamespace(name=name))
         for statement in self._statements():
-            for var in self._stored(statement):
-                found |= self.roots(var)
             if getattr(getattr(statement, "value", None), "op", None) == "phi":
                 found |= self.roots(statement.target)
+        return found
+
+    def stored(self) -> set[str]:
+        """Return the roots of what is stored into, and of nothing else."""
+        found: set[str] = set()
+        for statement in self._statements():
+            for var in self._stored(statement):
+                found |= self.roots(var)
         return found
 
     def items(self, statement: Any, written: set[str]) -> list[Any]:
@@ -319,9 +325,20 @@ def written_arguments(py_func: FunctionType) -> frozenset[int]:
     return found
 
 
+def stored_arguments(function: Any) -> frozenset[int]:
+    """Return the positions of the arguments that a function, or what it calls, stores into."""
+    py_func = getattr(function, "py_func", function)
+    func_ir = run_frontend(py_func)
+    return _positions(func_ir, Aliases(func_ir, writes_of, appends=True).stored())
+
+
 def _find_written(py_func: FunctionType) -> frozenset[int]:
     func_ir = run_frontend(py_func)
-    roots = Aliases(func_ir, writes_of, appends=True).written()
+    return _positions(func_ir, Aliases(func_ir, writes_of, appends=True).written())
+
+
+def _positions(func_ir: Any, roots: set[str]) -> frozenset[int]:
+    """Return the positions of the arguments among some roots."""
     names = {}
     for block in func_ir.blocks.values():
         for statement in block.body:

@@ -17,6 +17,7 @@ from numba.core import types
 from . import blocks, replay
 from .active import Active
 from .adjoints import make_tracked
+from .aliasing import stored_arguments
 from .emit import invoke
 from .errors import ArgumentError
 from .numbertype import NumberType, highest_number, level
@@ -70,9 +71,13 @@ def plan_of(typingctx: Any, twin: Any, packed: Any, number: NumberType, name: st
     )
     plan = Plan(typingctx, twin, below, argnums, name)
     plan.base = number.base
-    if plan.written:
+    arrays = (
+        i for i, ty in enumerate(packed) if any(isinstance(t, types.Array) for t in leaves(ty))
+    )
+    written = stored_arguments(twin) & frozenset(arrays)
+    if written:
         raise ArgumentError(
-            f"{plan.name}: the function writes to its argument {min(plan.written)}, and a "
+            f"{plan.name}: the function writes to its argument {min(written)}, and a "
             "checkpointed call keeps its arguments; let it return a new array."
         )
     plan.run_twin(Active)
@@ -87,7 +92,7 @@ def contiguous(ty: Any) -> Any:
 def active_leaf(ty: Any, number: NumberType) -> Any:
     """Return the type that a leaf of a result has with rows of its own."""
     if not is_active(ty, number):
-        return ty
+        return types.unliteral(ty)
     return types.Array(number, ty.ndim, "C") if isinstance(ty, types.Array) else number
 
 
@@ -107,7 +112,7 @@ class CheckpointBlock:
         self.primal = primal
         self.returned = map_leaves(self.plan.result, lambda ty: active_leaf(ty, number))
         wanted = [base_type(ty, number) for ty in leaves(self.returned)]
-        if wanted != list(leaves(map_leaves(primal, contiguous))):
+        if wanted != [contiguous(types.unliteral(ty)) for ty in leaves(primal)]:
             raise ArgumentError(
                 f"{self.plan.name}: the function returns {primal} for plain arguments; expected "
                 "numbers, new arrays, or tuples of these."
@@ -208,8 +213,8 @@ def plain_leaf(run: Run, ty: Any, value: Any, number: NumberType) -> tuple[Any, 
 
 def _tracked(run: Run, ty: Any, pair: Any, first: Any, address: Any) -> tuple[Any, Any]:
     """Return a plain leaf of the result as numbers with the rows from `first`."""
-    if pair[0] == ty:
-        return pair
+    if types.unliteral(pair[0]) == ty:
+        return ty, run.context.cast(run.builder, pair[1], pair[0], ty)
     if isinstance(ty, types.Array):
         number = ty.dtype, run.context.get_constant_null(ty.dtype)
         where = (types.int64, first), (types.int64, address)

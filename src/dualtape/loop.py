@@ -42,6 +42,13 @@ register_jitable(split)
 _schedule = kernel(schedule)
 
 
+@kernel
+def require_slots(slots: Any) -> None:
+    """Raise where there is no room for the first state."""
+    if slots < 1:
+        raise ArgumentError("checkpoint_loop: slots must be at least 1")
+
+
 def loop_driver(twin: Any, name: str) -> Callable[..., Any]:
     """Return the driver of (state, n, slots, *args) -> the state after n steps."""
     forward = _forward(twin)
@@ -65,9 +72,10 @@ def loop_driver(twin: Any, name: str) -> Callable[..., Any]:
 
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             values = [builder.extract_value(args[0], i) for i in range(len(packed))]
-            values[0] = _start(context, builder, state, values[0], number)
             for i in (1, 2):
                 values[i] = context.cast(builder, values[i], packed[i], types.intp)
+            invoke(context, builder, require_slots, (types.intp,), (values[2],))
+            values[0] = _start(context, builder, state, values[0], number)
             made = context.make_tuple(builder, whole, values)
             out = code(context, builder, returned(whole), (made,))
             if number is not None:

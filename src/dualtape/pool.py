@@ -145,6 +145,12 @@ def acquire(like: Any) -> Any:
 
 
 @kernel
+def new_tape_for(like: Any) -> Any:
+    """Make a tape of its own for partials of the type of `like`; return its address."""
+    return new_lease(item_size(like))
+
+
+@kernel
 def release(address: Any) -> None:
     """Give a leased tape back."""
     tape = tape_at(address)

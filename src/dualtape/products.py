@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+import numba
 from numba.core import types
 from numba.extending import overload
 
@@ -268,3 +269,39 @@ def _jvp_in_compiled_code(f, primals, tangents):  # type: ignore[no-untyped-def]
         return None
     made = jvp_function(f.dispatcher)
     return lambda f, primals, tangents: made(primals, tangents)
+
+
+def compiled_vjp(f: Function) -> Any:
+    """Return ``(*primals) -> (value, pullback)`` for compiled code."""
+    function = checked_function(f, "vjp")
+    name = f"vjp({name_of(function)})"
+
+    def make() -> Any:
+        activated = twin(function)
+        record = Transform(
+            _record_signature, pullback.record_driver(activated, own=True), (0,), name
+        )
+        pull = Transform(_pull_signature, pullback.pull_driver(activated), (2, 3), name)
+        make_pullback, plain_tuple = pullback.pullback_maker(pull), pullback.plain_tuple
+
+        def run(*primals: Any) -> Any:
+            given = plain_tuple(primals)
+            value, address, rows = record(given)
+            return value, make_pullback(address, rows, given)
+
+        dispatcher = numba.njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)(run)
+        dispatcher.is_derivative = dispatcher.copies_arguments = True
+        return dispatcher
+
+    return remembered(function, "compiled vjp", make)
+
+
+APPLIED_TRANSFORMS[vjp] = compiled_vjp
+
+
+@overload(vjp)
+def _vjp_in_compiled_code(f, *primals):  # type: ignore[no-untyped-def]
+    if not isinstance(f, types.Dispatcher):
+        return None
+    made = compiled_vjp(f.dispatcher)
+    return lambda f, *primals: made(*primals)

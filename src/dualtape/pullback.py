@@ -11,16 +11,20 @@ from collections.abc import Callable
 from typing import Any
 
 from numba.core import cgutils, types
+from numba.core.typing.templates import signature
+from numba.extending import intrinsic, lower_builtin, models, register_model
 
 from . import adjoints, seed
 from .active import Active
+from .emit import invoke
 from .errors import ArgumentError
 from .forward import as_vector, jacobian_blocks, vector_type
 from .plan import Plan, base_type, element, is_active, is_differentiable, leaves, map_leaves
 from .reverse import Recording
 from .run import Run
+from .tape import field_pointer, native_type
 
-__all__ = ["pull_driver", "record_driver"]
+__all__ = ["pull_driver", "pullback_maker", "record_driver"]
 
 
 def _rows_type(ty: Any) -> Any:
@@ -28,8 +32,11 @@ def _rows_type(ty: Any) -> Any:
     return types.Array(types.int64, ty.ndim, "C") if isinstance(ty, types.Array) else types.int64
 
 
-def record_driver(twin: Any) -> Callable[..., Any]:
-    """Return the driver of (primals,) -> (value, address of the tape, rows of the result)."""
+def record_driver(twin: Any, *, own: bool = False) -> Callable[..., Any]:
+    """Return the driver of (primals,) -> (value, address of the tape, rows of the result).
+
+    The tape is one of the pool, or with `own` one that goes with its last reference.
+    """
 
     def record(typingctx: Any, packed: Any) -> Any:
         (primals,) = packed
@@ -47,7 +54,7 @@ def record_driver(twin: Any) -> Callable[..., Any]:
 
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             run = Run(plan, context, builder, builder.extract_value(args[0], 0))
-            recording = Recording(run, run.input_leaves())
+            recording = Recording(run, run.input_leaves(), own=own)
             y = recording.result if y_type == result else as_vector(run, result, recording.result)
             made = iter([_rows(recording, *pair) for pair in run.items(y_type, y)])
             rows = run.rebuild(y_type, made)[1]
@@ -149,3 +156,80 @@ def _is_stacked(plan: Plan, rows: Any, cotangent: Any) -> bool:
         f"{plan.name}: the cotangent {cotangent} does not have the structure of the function's "
         "result; expected the same numbers and arrays, or several stacked along a new first axis."
     )
+
+
+class PullbackType(types.Callable):
+    """Numba type of a pullback in compiled code: a tape, rows and primals."""
+
+    def __init__(self, pull: Any, rows: Any, primals: Any) -> None:
+        self.pull = pull
+        self.rows = rows
+        self.primals = primals
+        super().__init__(f"Pullback({pull.__name__}#{id(pull)},{rows},{primals})")
+
+    def get_call_type(self, context: Any, args: Any, kws: Any) -> Any:
+        """Return the signature of a call with a cotangent."""
+        pull = context.resolve_value_type(self.pull)
+        given = (types.int64, self.rows, *args, self.primals)
+        return signature(pull.get_call_type(context, given, {}).return_type, *args, recvr=self)
+
+    def get_call_signatures(self) -> Any:
+        """Return nothing known beforehand."""
+        return (), True
+
+    def get_impl_key(self, sig: Any) -> Any:
+        """Return the key of the lowering."""
+        return PullbackType
+
+
+@register_model(PullbackType)
+class _PullbackModel(models.StructModel):
+    def __init__(self, dmm: Any, ty: PullbackType) -> None:
+        members = [("tape", native_type()), ("rows", ty.rows), ("primals", ty.primals)]
+        super().__init__(dmm, ty, members)
+
+
+@lower_builtin(PullbackType, PullbackType, types.Any)
+def _call_pullback(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    ty, cotangent = sig.args
+    struct = cgutils.create_struct_proxy(ty)(context, builder, value=args[0])
+    tape = context.make_helper(builder, native_type(), value=struct.tape)
+    address = builder.ptrtoint(tape.data, context.get_value_type(types.int64))
+    given = (types.int64, ty.rows, cotangent, ty.primals)
+    values = [address, struct.rows, args[1], struct.primals]
+    return invoke(context, builder, ty.pull, given, values)[1]
+
+
+@intrinsic
+def plain_tuple(typingctx: Any, collected: Any) -> Any:
+    """Return what ``*args`` collected as an ordinary tuple."""
+    ty = types.BaseTuple.from_types(list(collected))
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        context.nrt.incref(builder, ty, args[0])
+        return args[0]
+
+    return ty(collected), codegen
+
+
+def pullback_maker(pull: Any) -> Any:
+    """Return the intrinsic (address, rows, primals) -> pullback; it takes over the tape."""
+
+    @intrinsic
+    def make(typingctx: Any, address: Any, rows: Any, primals: Any) -> Any:
+        ty = PullbackType(pull, rows, primals)
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            struct = cgutils.create_struct_proxy(ty)(context, builder)
+            tape = context.make_helper(builder, native_type())
+            tape.data = builder.inttoptr(args[0], tape.data.type)
+            owner = builder.load(field_pointer(context, builder, args[0], "owner"))
+            tape.meminfo = builder.inttoptr(owner, tape.meminfo.type)
+            struct.tape, struct.rows, struct.primals = tape._getvalue(), args[1], args[2]
+            for t, value in ((rows, args[1]), (primals, args[2])):
+                context.nrt.incref(builder, t, value)
+            return struct._getvalue()
+
+        return ty(types.int64, rows, primals), codegen
+
+    return make

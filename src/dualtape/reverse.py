@@ -26,13 +26,16 @@ __all__ = ["gradient_driver", "jacobian_driver"]
 
 
 class Recording:
-    """Code of one recording being emitted: a leased tape and the result of the twin."""
+    """Code of one recording being emitted: a leased tape and the result of the twin.
 
-    def __init__(self, run: Run, found: list[Any]) -> None:
+    With `own` the tape belongs to no pool, and goes when the last reference to it is dropped.
+    """
+
+    def __init__(self, run: Run, found: list[Any], *, own: bool = False) -> None:
         self.run = run
         self.found = found
         self._owned: list[Any] = []
-        self.tape = run.kernel(pool.acquire, run.wide)
+        self.tape = run.kernel(pool.new_tape_for if own else pool.acquire, run.wide)
         self.buffers = run.buffers(found)
         run.kernel(reserve_rows, self._address(), (types.int64, run.n))
         self.result = run.call_twin(found, self._tracked(), on_error=self.release)
