@@ -196,6 +196,13 @@ class CheckpointBlock:
             at = types.int64, builder.add(offset, run.constant(1))
             run.kernel(replay.add_inputs, outer, row, *place, inner, at, base)
         recording.release()
+        self._drop(run, loaded, rows)
+
+    def _drop(self, run: Run, loaded: Any, rows: list[Any]) -> None:
+        """Drop the views of the arena."""
+        for row in rows:
+            run.release(*row)
+        run.release(types.BaseTuple.from_types(list(self.plan.packed)), loaded)
 
 
 def plain_leaf(run: Run, ty: Any, value: Any, number: NumberType) -> tuple[Any, Any]:

@@ -189,6 +189,7 @@ class LoopBlock(CheckpointBlock):
         for (_, _, offset), row in zip(found, rows, strict=True):
             run.kernel(replay.scatter_bar, outer, row, *place, bar, (types.intp, offset))
         run.release(*bar)
+        self._drop(run, loaded, rows)
 
 
 def _backward(twin: Any, back: Any) -> Any:

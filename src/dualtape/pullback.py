@@ -122,13 +122,18 @@ def _sweep(run: Run, tape: Any, pairs: Any, count: Any) -> tuple[Any, Any]:
     total = types.intp, offsets[-1]
     flat = types.Array(types.int64, 1, "C"), run.kernel(adjoints.empty_rows, total)
     seeds = _matrix(run, count, offsets[-1])
+
+    def drop() -> None:
+        run.release(*flat)
+        run.release(*seeds)
+
     for (row, given), at in zip(pairs, offsets, strict=False):
         run.kernel(adjoints.copy_rows, flat, (types.intp, at), row)
-        run.kernel(adjoints.copy_seeds, seeds, (types.intp, at), row, given)
+        place = types.intp, at
+        run.kernel(adjoints.copy_seeds, seeds, place, row, given, on_error=drop)
     out = _matrix(run, count, run.n)
-    run.kernel(adjoints.sweep_rows, tape, flat, seeds, out)
-    run.release(*flat)
-    run.release(*seeds)
+    run.kernel(adjoints.sweep_rows, tape, flat, seeds, out, on_error=drop)
+    drop()
     return out
 
 
