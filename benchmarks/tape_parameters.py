@@ -7,7 +7,7 @@ used more than once.  Each choice runs in a process of its own; the figures are 
 import subprocess
 import sys
 
-CHOICES = [(2, 1), (4, 2), (8, 2), (8, 3), (12, 1), (12, 2), (12, 3), (12, 6), (16, 3), (24, 6)]
+CHOICES = [(2, 1), (4, 2), (8, 2), (8, 3), (12, 2), (12, 3), (12, 6), (16, 3), (16, 6)]
 
 
 def measure(k_max, keep):

@@ -11,7 +11,8 @@ qualifies if every name is dead once it was moved on, so that the row has one ow
 if its value is only read where no increment can follow (comparisons look at the primal and do not
 count).
 
-Measured (``python -m benchmarks.tape_parameters``): see `ENABLED`.
+Measured in one run with and without (gradient / primal): Rosenbrock loop, n = 1000, 7.8 and 11.0;
+Lennard-Jones, 50 bodies, 9.7 and 9.8 (few of its entries are those of the sum).
 """
 
 from __future__ import annotations
@@ -185,7 +186,7 @@ class _Webs:
         return [web for web in webs.values() if self._qualifies(web)]
 
     def _qualifies(self, web: set[str]) -> bool:
-        increments = starts = 0
+        increments = starts = joins = 0
         for name in web:
             for made in self.func_ir._definitions.get(name, ()):
                 moved = isinstance(made, ir.Var) or getattr(made, "op", None) == "phi"
@@ -195,7 +196,9 @@ class _Webs:
                     increments += 1
                 elif not moved:
                     return False
-        if not increments or not starts:
+                else:
+                    joins += getattr(made, "op", None) == "phi"
+        if not (increments and starts and joins):  # without a loop, 1.0 - x would be one
             return False
         return _Flow(self, web).is_sound()
 

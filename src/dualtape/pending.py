@@ -23,6 +23,7 @@ from numba.extending import lower_builtin
 
 from .aliasing import constant_of
 from .elementary import ELEMENTWISE, type_global, value
+from .increments import PLAIN_OPERATOR as INCREMENTS
 
 __all__ = ["KEEP", "record_pending"]
 
@@ -180,7 +181,7 @@ class _Computed:
 
 def _is_elementwise(function: Any) -> bool:
     try:
-        return function in ELEMENTWISE
+        return function in ELEMENTWISE or function in INCREMENTS
     except TypeError:  # unhashable
         return False
 

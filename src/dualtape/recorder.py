@@ -250,7 +250,8 @@ class Tape(Storage, Recording):
         del self._told[self.rows - 1 :]
 
     def _sweep(self, adjoint: np.ndarray) -> None:
-        sweep_floats(self, adjoint, self.partial.view(np.float64), 1, self.rows)
+        with np.errstate(all="ignore"):
+            sweep_floats(self, adjoint, self.partial.view(np.float64), 1, self.rows)
 
 
 def _caller() -> tuple[str, str]:
@@ -308,7 +309,8 @@ class Recorded(Recording):
         return Statement(row, label.operation, float(self._values[row]), *told, line)
 
     def _sweep(self, adjoint: np.ndarray) -> None:
-        sweep_floats(self, adjoint, self.partial, 1, self.row_end.size)
+        with np.errstate(all="ignore"):
+            sweep_floats(self, adjoint, self.partial, 1, self.row_end.size)
 
 
 def record(f: Callable[..., Any], *args: Any) -> Recorded:
