@@ -143,19 +143,29 @@ def name_of(function: Any) -> str:
 def in_compiled_code(transform: Any) -> None:
     """Let ``transform(f)`` be called in compiled code, on a compiled function."""
 
-    def made(f: Any, *option: Any) -> Any:
+    def made(f: Any, *options: Any, **named: Any) -> Any:
         if not isinstance(f, types.Dispatcher):
             return None
-        return transform(f.dispatcher, *(_literal_value(ty) for ty in option))
+        values = {name: _literal_value(ty) for name, ty in named.items()}
+        return transform(f.dispatcher, *map(_literal_value, options), **values)
 
-    if "argnums" in inspect.signature(transform).parameters:
+    # Numba wants the overload to have parameters like those of the transform.
+    parameters = inspect.signature(transform).parameters
+    if "argnums" in parameters:
 
         @overload(transform, prefer_literal=True)
-        def choose(f, argnums=0):  # type: ignore[no-untyped-def]
-            result = made(f, argnums)
-            return None if result is None else lambda f, argnums=0: result
+        def choose(f, argnums=0, mode="auto"):  # type: ignore[no-untyped-def]
+            result = made(f, argnums, mode=mode)
+            return None if result is None else lambda f, argnums=0, mode="auto": result
 
-    elif "order" in inspect.signature(transform).parameters:
+    elif "mode" in parameters:
+
+        @overload(transform, prefer_literal=True)
+        def choose_mode(f, mode="auto"):  # type: ignore[no-untyped-def]
+            result = made(f, mode=mode)
+            return None if result is None else lambda f, mode="auto": result
+
+    elif "order" in parameters:
 
         @overload(transform, prefer_literal=True)
         def choose_order(f, order=1):  # type: ignore[no-untyped-def]
@@ -178,6 +188,6 @@ def _literal_value(ty: Any) -> Any:
         return ty.literal_value
     if isinstance(ty, types.BaseTuple) and all(isinstance(item, types.Literal) for item in ty):
         return tuple(item.literal_value for item in ty)
-    if isinstance(ty, int):  # the default
+    if isinstance(ty, int | str):  # the default
         return ty
-    raise RequireLiteralValue("argnums and order of a transform in compiled code must be constants")
+    raise RequireLiteralValue("options of a transform in compiled code must be constants")
