@@ -87,8 +87,9 @@ def uniform_type(ty: Any) -> Any:
     is_mixed = isinstance(ty, types.BaseTuple) and not isinstance(ty, types.IterableType)
     if not is_mixed or not all(isinstance(item, (NumberType, *PLAIN)) for item in ty):
         return ty
-    number = promote([types.unliteral(item) for item in ty])
-    return types.UniTuple(number, len(ty)) if isinstance(number, NumberType) else ty
+    if highest_number(ty) is None:
+        return ty
+    return types.UniTuple(promote([types.unliteral(item) for item in ty]), len(ty))
 
 
 @infer

@@ -227,6 +227,8 @@ class Tape(Storage, Recording):
         """Return dy/dx, for one number or a tuple, list or array of numbers x."""
         if not isinstance(y, Active | float | int):
             raise ArgumentError(f"Tape.gradient: y is {y!r}; expected one number of this tape")
+        if isinstance(y, Active) and y.tape is not self:
+            raise ArgumentError("Tape.gradient: y is a number of another tape")
         adjoint = self.adjoints(y if isinstance(y, Active) else 0)
         return self._read(adjoint, x)
 

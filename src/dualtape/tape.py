@@ -161,8 +161,9 @@ class Storage:
         if self.row_end.size < wanted:
             if wanted > LARGEST:
                 raise TapeMemoryError("a tape holds at most 2**31 - 1 rows; see checkpoint")
-            self.check(4 * (wanted - self.row_end.size))
-            row_end = np.zeros(max(wanted, self.row_end.size + self.bare), np.uint32)
+            size = max(wanted, min(self.row_end.size + self.bare, LARGEST))
+            self.check(4 * (size - self.row_end.size))
+            row_end = np.zeros(size, np.uint32)
             row_end[: self.rows] = self.row_end[: self.rows]
             self.row_end = row_end
 
