@@ -11,18 +11,20 @@ Rows are merged where LLVM can prove them equal, so ``a * a`` is one entry.
 
 At the prompt every operation is recorded at once, which shows how a tape works.
 
-Measured (``python -m benchmarks.tape_parameters``; gradient / primal, medians, shared machine):
+Measured (``python -m benchmarks.tape_parameters``; gradient / primal, medians; the first rows on
+a busy machine, the others in one quiet run):
 
     K_MAX  KEEP  Rosenbrock  Lennard-Jones  Lotka-Volterra  in-place smoother
         2     1        16.2           68.7            35.8               34.2
         4     2         8.6           17.0            13.0               24.9
         8     3        11.0           12.7            14.1               19.8
-       12     3        10.9           10.6            14.7               18.6
-       16     3         8.4           10.3            11.1               21.1
-       16     6         7.7           11.4            10.8               20.2
+       12     2        10.1           31.4            14.9               21.2
+       12     3        10.1           10.7             5.4               23.3
+       16     3         7.7           10.2             6.4               18.4
+       16     6         8.4            9.7             6.1               11.4
 
-2 and 1 is one row per operation.  From 8 and 3 on little changes but the time to compile, which
-grows with the square of K_MAX (rows are compared in pairs); hence 12 and 3.
+2 and 1 is one row per operation.  Time to compile grows with the square of K_MAX, since rows are
+compared in pairs.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ from .recording import provably_equal, statement
 
 __all__ = ["K_MAX", "Active", "Pending", "Tracked", "first_tape"]
 
-K_MAX = 12
+K_MAX = 16
 
 
 class Tracked(Number):

@@ -27,7 +27,7 @@ from .increments import PLAIN_OPERATOR as INCREMENTS
 
 __all__ = ["KEEP", "record_pending"]
 
-KEEP = 3
+KEEP = 6
 COMPARISONS = {
     operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne,
 }  # fmt: skip
