@@ -393,6 +393,7 @@ def outer_of_failing(x, k):
     return g[0] * g[1]
 
 
+@slow
 def test_a_nested_derivative_that_raises():
     """Two tapes are leased where it raises: both go back."""
     nested = ad.grad(outer_of_failing, mode="reverse")

@@ -7,6 +7,7 @@ Numba internals used (seen to work with 0.68): ``Dispatcher.add_overload`` and t
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -14,6 +15,8 @@ from typing import Any, ClassVar
 from numba.core.registry import CPUDispatcher
 
 __all__ = ["Forgetful", "remembered"]
+
+_LOCK = threading.Lock()
 
 
 class Forgetful(CPUDispatcher):
@@ -45,11 +48,13 @@ def remembered(function: Any, key: Any, make: Callable[[], Any]) -> Any:
 
     The memory names its owner because functools.wraps copies attributes to other functions.
     """
-    memory: dict[Any, Any]
-    owner, memory = getattr(function, "_dualtape_memory", (None, {}))
-    if owner is None or owner() is not function:
-        memory = {}
-        function._dualtape_memory = (weakref.ref(function), memory)
-    if key not in memory:
-        memory[key] = make()
-    return memory[key]
+    with _LOCK:
+        owner, memory = getattr(function, "_dualtape_memory", (None, {}))
+        if owner is None or owner() is not function:
+            memory = {}
+            function._dualtape_memory = (weakref.ref(function), memory)
+    if key in memory:
+        return memory[key]
+    # Making may compile, which takes Numba's lock: it is not held under ours. Of two threads that
+    # make the same thing, both get what was kept first.
+    return memory.setdefault(key, make())
