@@ -702,9 +702,6 @@ def expecting(error, call):
     return checked
 
 
-HELD_BY_DRIVERS = pytest.mark.xfail(reason="drivers hold arrays where they raise", strict=True)
-
-
 @pytest.mark.usefixtures("allocation_statistics")
 @pytest.mark.parametrize(
     "transform",
@@ -712,8 +709,8 @@ HELD_BY_DRIVERS = pytest.mark.xfail(reason="drivers hold arrays where they raise
         ad.grad,
         pytest.param(ad.value_and_grad, marks=slow),
         pytest.param(ad.jacobian, marks=slow),
-        pytest.param(ad.hessian, marks=[slow, HELD_BY_DRIVERS]),
-        pytest.param(ad.value_grad_hessian, marks=[slow, HELD_BY_DRIVERS]),
+        pytest.param(ad.hessian, marks=slow),
+        pytest.param(ad.value_grad_hessian, marks=slow),
     ],
     ids=lambda t: t.__name__,
 )
@@ -759,7 +756,6 @@ def test_memory_is_given_back_where_the_limit_is_passed():
     assert g(2.0, 1) == 2.5
 
 
-@HELD_BY_DRIVERS
 @pytest.mark.usefixtures("allocation_statistics", "full_pool", "small_limit")
 def test_memory_is_given_back_where_adjoints_pass_the_limit():
     """The recording fits and the sweep does not; the inputs come as a tuple of numbers."""

@@ -180,29 +180,21 @@ class CheckpointBlock:
             for ty, value in run.items(self.plan.result, recording.result)
             if is_active(ty, self.number)
         ]
-        result_rows = [recording.rows(ty, value) for ty, value in results]
-        run.kernel(replay.clear, inner, base)  # now that nothing more is recorded
+        result_rows = [run.owned(recording.rows(ty, value)) for ty, value in results]
+        run.owned((self.plan.result, recording.result))
+        recording.sweep(replay.clear, base)  # now that nothing more is recorded
         first = run.kernel(replay.first_row, (types.int64, address), (types.int64, block))
         outer = types.int64, address
         for (ty, value), row in zip(results, result_rows, strict=True):
             at = types.int64, first
             run.kernel(replay.seed_adjoint, outer, at, *place, inner, row, base)
-            run.release(*row)
             first = builder.add(first, run.leaf_size(ty, value))
-        run.release(self.plan.result, recording.result)
         start = types.int64, builder.add(run.n, run.constant(1))
         recording.sweep(reverse_sweep, start, base)
         for (_, _, offset), row in zip(found, rows, strict=True):
             at = types.int64, builder.add(offset, run.constant(1))
             run.kernel(replay.add_inputs, outer, row, *place, inner, at, base)
-        recording.release()
-        self._drop(run, loaded, rows)
-
-    def _drop(self, run: Run, loaded: Any, rows: list[Any]) -> None:
-        """Drop the views of the arena."""
-        for row in rows:
-            run.release(*row)
-        run.release(types.BaseTuple.from_types(list(self.plan.packed)), loaded)
+        recording.release_all()
 
 
 def plain_leaf(run: Run, ty: Any, value: Any, number: NumberType) -> tuple[Any, Any]:
@@ -280,7 +272,10 @@ class Kept:
         return self.number.base if level(dtype) == self.number.level else dtype
 
     def load(self, context: Any, builder: Any, address: Any, block: Any) -> tuple[Any, list[Any]]:
-        """Emit what reads the arguments back; return them packed, and rows of active leaves."""
+        """Emit what reads the arguments back; return them packed, and rows of active leaves.
+
+        Arrays are borrowed from the arena.
+        """
         rows: list[Any] = []
 
         def kernel(function: Any, *pairs: Any) -> Any:

@@ -174,7 +174,7 @@ class LoopBlock(CheckpointBlock):
         loaded, rows = self.kept.load(context, builder, address, block)
         run = Run(self.plan, context, builder, loaded)
         found = run.input_leaves()
-        bar = run.flat_array(run.n, run.wide)
+        bar = run.owned(run.flat_array(run.n, run.wide))
         outer = types.int64, address
         place = [(types.int64, value) for value in (lane, width)]
         first = types.int64, run.kernel(replay.first_row, outer, (types.int64, block))
@@ -185,11 +185,10 @@ class LoopBlock(CheckpointBlock):
         rest = types.BaseTuple.from_types(list(self.below)[3:])
         packed = rest, context.make_tuple(builder, rest, run.values[3:])
         given = [(ty, value) for ty, value in zip(self.below[:3], run.values[:3], strict=True)]
-        run.kernel(self.backward, *given, packed, bar, on_error=lambda: run.release(*bar))
+        run.kernel(self.backward, *given, packed, bar, on_error=run.clean_up)
         for (_, _, offset), row in zip(found, rows, strict=True):
             run.kernel(replay.scatter_bar, outer, row, *place, bar, (types.intp, offset))
         run.release(*bar)
-        self._drop(run, loaded, rows)
 
 
 def _backward(twin: Any, back: Any) -> Any:
@@ -228,21 +227,20 @@ def step_back(plan: Plan, number: NumberType) -> Transform:
             inner, base = (types.int64, recording.tape), run.wide
             bar = packed[3], given
             results = list(run.items(plan.result, recording.result))
-            rows = [recording.rows(ty, value) for ty, value in results]
-            run.kernel(replay.clear, inner, base)  # now that nothing more is recorded
+            rows = [run.owned(recording.rows(ty, value)) for ty, value in results]
+            run.owned((plan.result, recording.result))
+            recording.sweep(replay.clear, base)  # now that nothing more is recorded
             sizes = zip(run.items(plan.packed[0], state), results, strict=True)
             for before, after in sizes:
                 pair = [(types.intp, run.leaf_size(*leaf)) for leaf in (before, after)]
-                run.kernel(replay.require_same_size, *pair, on_error=recording.release)
+                run.kernel(replay.require_same_size, *pair, on_error=recording.release_all)
             count = run.constant(0)
             for (ty, value), row in zip(results, rows, strict=True):
                 run.kernel(replay.seed_from, inner, row, bar, (types.intp, count))
-                run.release(*row)
                 count = builder.add(count, run.leaf_size(ty, value))
-            run.release(plan.result, recording.result)
             recording.sweep(reverse_sweep, (types.int64, builder.add(run.n, run.constant(1))), base)
             run.kernel(replay.take_back, inner, bar, (types.intp, count))
-            recording.release()
+            recording.release_all()
             return context.get_dummy_value()
 
         return types.none(packed), codegen

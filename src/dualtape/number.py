@@ -156,7 +156,7 @@ class Number:
     def __rsub__(self, other: Any) -> Any:
         if _foreign(other):
             return NotImplemented
-        return (-self).with_value(other - self.value)
+        return self.lift1(other - self.value, -1.0, None)
 
     def __mul__(self, other: Any) -> Any:
         if _foreign(other):
@@ -268,16 +268,16 @@ class Number:
         top = max(x, y, key=level_of)
         if top.level > self.level:
             return top._with_operator(rule, op, x, y)
-        result = self._apply_rule(rule, (x, y))
         a, b = (arg.value if level_of(arg) == self.level else arg for arg in (x, y))
         f = op(a, b) if level_of(a) or level_of(b) else plain(op, a, b)
         # Python's (-2.0)**0.5 is complex; the rule's value is nan, as in compiled code.
-        return result if isinstance(f, complex) else result.with_value(f)
+        return self._apply_rule(rule, (x, y), None if isinstance(f, complex) else f)
 
-    def _apply_rule(self, rule: Rule, args: tuple[Any, ...]) -> Any:
-        """Evaluate the rule's jet on the values and lift it into this type."""
+    def _apply_rule(self, rule: Rule, args: tuple[Any, ...], value: Any = None) -> Any:
+        """Evaluate the rule's jet on the values and lift it into this type, with this value."""
         active = [self._is_peer(arg) for arg in args]
         jet = jet_of(rule, [a.value if on else a for a, on in zip(args, active, strict=True)])
+        jet = jet if value is None else (value, *jet[1:])
         product = strong if rule.singular else operator.mul
         if rule.arity == 1:
             return args[0].lift1(*jet, product)

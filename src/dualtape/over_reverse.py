@@ -74,7 +74,7 @@ def hessian_driver(
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             run = Run(plan, context, builder, args[0])
             found = run.input_leaves()
-            matrix = square(run)
+            matrix = run.owned(square(run))
             buffers = run.buffers(found)
             kept = cgutils.alloca_once(builder, context.get_value_type(below))
             with sweep(run, chunk) as (start, _):

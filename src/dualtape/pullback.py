@@ -121,19 +121,16 @@ def _sweep(run: Run, tape: Any, pairs: Any, count: Any) -> tuple[Any, Any]:
         offsets.append(run.builder.add(offsets[-1], run.kernel(adjoints.count_rows, row)))
     total = types.intp, offsets[-1]
     flat = types.Array(types.int64, 1, "C"), run.kernel(adjoints.empty_rows, total)
-    seeds = _matrix(run, count, offsets[-1])
-
-    def drop() -> None:
-        run.release(*flat)
-        run.release(*seeds)
-
+    flat, seeds = run.owned(flat), run.owned(_matrix(run, count, offsets[-1]))
     for (row, given), at in zip(pairs, offsets, strict=False):
         run.kernel(adjoints.copy_rows, flat, (types.intp, at), row)
         place = types.intp, at
-        run.kernel(adjoints.copy_seeds, seeds, place, row, given, on_error=drop)
-    out = _matrix(run, count, run.n)
-    run.kernel(adjoints.sweep_rows, tape, flat, seeds, out, on_error=drop)
-    drop()
+        copied = run.borrowed(*seeds), place, row, given
+        run.kernel(adjoints.copy_seeds, *copied, on_error=run.clean_up)
+    out = run.owned(_matrix(run, count, run.n))
+    lent = [run.borrowed(*pair) for pair in (flat, seeds, out)]
+    run.kernel(adjoints.sweep_rows, tape, *lent, on_error=run.clean_up)
+    run.release_all([flat, seeds])
     return out
 
 

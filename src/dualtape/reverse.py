@@ -34,7 +34,6 @@ class Recording:
     def __init__(self, run: Run, found: list[Any], *, own: bool = False) -> None:
         self.run = run
         self.found = found
-        self._owned: list[Any] = []
         self.tape = run.kernel(pool.new_tape_for if own else pool.acquire, run.wide)
         self.buffers = run.buffers(found)
         run.kernel(reserve_rows, self._address(), (types.int64, run.n))
@@ -74,18 +73,14 @@ class Recording:
         return rows, self.run.kernel(adjoints.rows_of, (ty, value))
 
     def sweep(self, kernel: Any, *pairs: Any) -> None:
-        """Call a kernel that sweeps; where a block's adjoint raises, all is released."""
-        self.run.kernel(kernel, self._address(), *pairs, on_error=self._release_all)
+        """Call a kernel that sweeps; where it raises, all is released."""
+        lent = [self.run.borrowed(*pair) for pair in pairs]
+        self.run.kernel(kernel, self._address(), *lent, on_error=self.release_all)
 
-    def owned(self, pair: Any) -> Any:
-        """Return (type, value) that is dropped where a sweep raises."""
-        self._owned.append(pair)
-        return pair
-
-    def _release_all(self) -> None:
-        self.release()
-        for pair in self._owned:
-            self.run.release(*pair)
+    def release_all(self) -> None:
+        """Give back the tape and drop all there is, before an exception goes on."""
+        self.run.kernel(pool.release, self._address())
+        self.run.clean_up()
 
     def release(self) -> None:
         """Give back the tape and drop the buffers."""
@@ -111,7 +106,7 @@ def gradient_driver(
             run = Run(plan, context, builder, args[0])
             found = run.input_leaves()
             recording = Recording(run, found)
-            flat = recording.owned(run.flat_array(run.n))
+            flat = run.owned(run.flat_array(run.n))
             if is_active(result, plan.number):
                 row = recording.row(result, recording.result)
                 recording.sweep(adjoints.sweep_gradient, row, flat)
@@ -149,13 +144,13 @@ def jacobian_driver(
             y = as_vector(run, result, recording.result)
             shape = (y_type, y), (types.intp, run.n), (plan.base, run.base_like)
             made = types.Array(plan.base, 2, "C"), run.kernel(read.new_rows, *shape)
-            matrix = recording.owned(made)
-            recording.owned((y_type, y))
+            matrix = run.owned(made)
+            run.owned((y_type, y))
             if isinstance(y_type, types.Array) and is_active(y_type, plan.number):
                 shaped = types.Array(types.int64, y_type.ndim, "C")
-                made = recording.owned((shaped, run.kernel(adjoints.rows_of, (y_type, y))))
+                made = run.owned((shaped, run.kernel(adjoints.rows_of, (y_type, y))))
                 flat = types.Array(types.int64, 1, "C"), run.kernel(adjoints.ravel, made)
-                rows = recording.owned(flat)
+                rows = run.owned(flat)
                 each = types.none, context.get_dummy_value()
                 recording.sweep(adjoints.sweep_rows, rows, each, matrix)
                 run.release(*rows)

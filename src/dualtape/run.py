@@ -36,6 +36,7 @@ class Run:
         wide = partial_type(plan.base)
         self.wide = (wide, context.get_constant_null(wide))  # what a tape holds
         self._buffers: list[Any] = []
+        self._owned: list[Any] = []
 
     def constant(self, value: int) -> Any:
         """Return an index constant."""
@@ -98,6 +99,27 @@ class Run:
         self._buffers = made
         return made
 
+    def owned(self, pair: Any) -> Any:
+        """Return (type, value) that is dropped where later code raises."""
+        self._owned.append(pair)
+        return pair
+
+    def clean_up(self) -> None:
+        """Drop what there is, before an exception goes on."""
+        self.release_all(self._buffers)
+        self.release_all(self._owned)
+
+    def borrowed(self, ty: Any, value: Any) -> tuple[Any, Any]:
+        """Return an array whose references are not counted, for kernels that may raise.
+
+        Numba drops none of the references of a function that raises.
+        """
+        if not isinstance(ty, types.Array):
+            return ty, value
+        array = self.context.make_array(ty)(self.context, self.builder, value)
+        array.meminfo = self.context.get_constant_null(types.voidptr)
+        return ty, array._getvalue()
+
     def release_all(self, buffers: list[Any]) -> None:
         """Drop the buffers."""
         for buffer in buffers:
@@ -107,7 +129,7 @@ class Run:
     def call_twin(self, found: list[Any], seeded: list[Any], on_error: Any = None) -> Any:
         """Call the twin with these leaves in place of the differentiated ones.
 
-        Where the user's function raises, buffers are dropped, or the code of `on_error` runs.
+        Where the user's function raises, all is dropped, or the code of `on_error` runs.
         """
         plan, made, args = self.plan, [], []
         active_types = [plan.active_leaf(ty) for ty, _, _ in found]
@@ -124,10 +146,7 @@ class Run:
                 args.append(value)
 
         def clean_up() -> None:
-            if on_error is None:
-                self.release_all(self._buffers)
-            else:
-                on_error()
+            (on_error or self.clean_up)()
             for pair in made:
                 self.release(*pair)
 

@@ -44,9 +44,9 @@ def hessian_driver(twin: Any, argnums: tuple[int, ...], *, single: bool, with_va
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             run = Run(plan, context, builder, args[0])
             found = run.input_leaves()
-            flat = run.flat_array(run.n)
+            flat = run.owned(run.flat_array(run.n))
             kept = cgutils.alloca_once(builder, context.get_value_type(value_type))
-            matrix = square(run)
+            matrix = run.owned(square(run))
             w = (types.intp, run.constant(width))
             buffers = run.buffers(found)
             with sweep(run, width) as (row, _), _from(run, row, width) as (column, _):
@@ -174,7 +174,7 @@ def hvp_driver(twin: Any, chunk_size: int | None) -> Any:
             run = Run(plan, context, builder, inner)
             directions = list(run.items(direction_type, values[1]))
             found = run.input_leaves()
-            flat = run.flat_array(run.n)
+            flat = run.owned(run.flat_array(run.n))
             buffers = run.buffers(found)
             with sweep(run, chunk) as (start, _):
                 triples = zip(found, buffers, directions, strict=True)

@@ -342,7 +342,10 @@ def item_size(typingctx: Any, like: Any) -> Any:
 
 @intrinsic
 def typed_view(typingctx: Any, raw: Any, like: Any) -> Any:
-    """Return bytes as an array of numbers of the type of `like`."""
+    """Return bytes as an array of numbers of the type of `like`, borrowed.
+
+    Its references are not counted: Numba drops none of a function that raises, as sweeps may.
+    """
     view = types.Array(like, 1, "C")
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -355,10 +358,9 @@ def typed_view(typingctx: Any, raw: Any, like: Any) -> Any:
             shape=[builder.udiv(source.nitems, size)],
             strides=[size],
             itemsize=size,
-            meminfo=source.meminfo,
-            parent=source.parent,
+            meminfo=None,
+            parent=None,
         )
-        context.nrt.incref(builder, raw, args[0])
         return out._getvalue()
 
     return view(raw, like), codegen
