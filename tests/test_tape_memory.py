@@ -680,6 +680,18 @@ def test_memory_is_given_back(name):
     assert [sys.getrefcount(arg) for arg in arrays] == references
 
 
+@pytest.mark.usefixtures("allocation_statistics")
+def test_a_warm_call_allocates_nothing_but_its_result():
+    def allocations(call):
+        call()
+        before = rtsys.get_allocation_stats().alloc
+        call()
+        return rtsys.get_allocation_stats().alloc - before
+
+    plain = allocations(lambda: rosenbrock_njit(POINT))
+    assert allocations(lambda: rosenbrock_grad(POINT)) == plain + 1
+
+
 @pytest.mark.usefixtures("allocation_statistics", "full_pool")
 def test_tapes_of_their_own_are_dropped():
     assert kept_by(lambda: rosenbrock_grad(POINT), CALLS) == 0

@@ -19,7 +19,7 @@ from .errors import ArgumentError
 from .numbertype import NumberType, partial_type
 from .seed import as_number, flat_view, flattened
 from .sweeps import reverse_sweep, vector_sweep
-from .tape import tape_at, typed_view
+from .tape import item_size, lent_array, tape_at, typed_view
 
 __all__ = ["row_of", "rows_of", "sweep_gradient", "sweep_rows", "track_array", "tracked"]
 
@@ -60,6 +60,24 @@ def track_array(out: Any, x: Any, first: Any, address: Any, like: Any) -> None:
     flat, source = flat_view(out), flattened(x)
     for i in range(flat.size):
         flat[i] = tracked(source[i], first + i, address, like)
+
+
+@kernel
+def lend_inputs(address: Any, count: Any, like: Any) -> None:
+    """Make room in the tape for its inputs."""
+    tape_at(address).lend(count * item_size(like))
+
+
+@kernel
+def lent_input(address: Any, first: Any, x: Any, like: Any) -> Any:
+    """Return uninitialised numbers in the shape of `x`, in the memory of the tape."""
+    return lent_array(tape_at(address).inputs, first, x, like)
+
+
+@kernel
+def drop_inputs(address: Any) -> None:
+    """Give back the memory of the inputs, after the recording."""
+    tape_at(address).inputs = np.empty(0, np.uint8)
 
 
 @kernel

@@ -60,7 +60,8 @@ def record_driver(twin: Any, *, own: bool = False) -> Callable[..., Any]:
             rows = run.rebuild(y_type, made)[1]
             value = run.base_value(y_type, y)[1]
             run.release(y_type, y)
-            run.release_all(recording.buffers)
+            if own:
+                run.kernel(adjoints.drop_inputs, (types.int64, recording.tape))
             return context.make_tuple(builder, returned, [value, recording.tape, rows])
 
         return returned(packed), codegen

@@ -35,28 +35,34 @@ class Recording:
         self.run = run
         self.found = found
         self.tape = run.kernel(pool.new_tape_for if own else pool.acquire, run.wide)
-        self.buffers = run.buffers(found)
-        run.kernel(reserve_rows, self._address(), (types.int64, run.n))
+        count = types.int64, run.n
+        run.kernel(reserve_rows, self._address(), count, on_error=self.release)
+        if any(isinstance(ty, types.Array) for ty, _, _ in found):
+            run.kernel(
+                adjoints.lend_inputs, self._address(), count, run.number, on_error=self.release
+            )
         self.result = run.call_twin(found, self._tracked(), on_error=self.release)
 
     def _address(self) -> tuple[Any, Any]:
         return types.int64, self.tape
 
     def _tracked(self) -> list[Any]:
-        return [
-            self._track(leaf, buffer) for leaf, buffer in zip(self.found, self.buffers, strict=True)
-        ]
+        return [self._track(leaf) for leaf in self.found]
 
-    def _track(self, leaf: Any, buffer: Any) -> Any:
+    def _track(self, leaf: Any) -> Any:
         run, number = self.run, self.run.plan.number
         ty, value, offset = leaf
         row = run.builder.add(offset, run.constant(1))
-        if buffer is None:
+        if not isinstance(ty, types.Array):
             primal = run.context.cast(run.builder, value, ty, number.base)
             return make_tracked(run.context, run.builder, number, primal, row, self.tape)
-        rows = types.int64, row
-        run.kernel(adjoints.track_array, buffer, (ty, value), rows, self._address(), run.number)
-        return buffer[1]
+        leaf_array, first = (ty, value), (types.int64, offset)
+        made = run.kernel(adjoints.lent_input, self._address(), first, leaf_array, run.number)
+        lent, rows = run.plan.active_leaf(ty), (types.int64, row)
+        run.kernel(
+            adjoints.track_array, (lent, made), leaf_array, rows, self._address(), run.number
+        )
+        return made
 
     def row(self, ty: Any, value: Any) -> tuple[Any, Any]:
         """Return the row of a scalar result, which is recorded now if it is pending."""
@@ -79,13 +85,12 @@ class Recording:
 
     def release_all(self) -> None:
         """Give back the tape and drop all there is, before an exception goes on."""
-        self.run.kernel(pool.release, self._address())
+        self.release()
         self.run.clean_up()
 
     def release(self) -> None:
-        """Give back the tape and drop the buffers."""
+        """Give back the tape."""
         self.run.kernel(pool.release, self._address())
-        self.run.release_all(self.buffers)
 
 
 def gradient_driver(

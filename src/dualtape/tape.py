@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.experimental import jitclass
 from numba.extending import intrinsic
 from numba.np import arrayobj
@@ -41,6 +41,7 @@ __all__ = [
     "field_pointer",
     "grow",
     "item_size",
+    "lent_array",
     "reserve_rows",
     "tape_at",
     "typed_view",
@@ -92,6 +93,7 @@ class Storage:
         self.adjoint = np.zeros(0, np.uint8)
         self.block = np.zeros(0, np.int64)
         self.arena = np.zeros(0, np.uint8)
+        self.inputs = np.zeros(0, np.uint8)
         self.label = np.zeros(0, np.int32)
         self.value = np.zeros(0, np.float64)
 
@@ -110,7 +112,7 @@ class Storage:
         """Return the bytes taken by rows, entries, adjoints and blocks."""
         rows = self.row_end.size * 4 + self.adjoint.size
         entries = self.col.size * 4 + self.partial.size
-        return rows + entries + self.block.size * 8 + self.arena.size
+        return rows + entries + self.block.size * 8 + self.arena.size + self.inputs.size
 
     def mark(self) -> tuple[int, int, int, int, int]:
         """Return the present position, for `rewind`."""
@@ -154,6 +156,7 @@ class Storage:
             self.adjoint = np.zeros(0, np.uint8)
             self.block = np.zeros(0, np.int64)
             self.arena = np.zeros(0, np.uint8)
+            self.inputs = np.zeros(0, np.uint8)
 
     def fit_rows(self) -> None:
         """Let every entry there is room for be a row, beside the bare rows."""
@@ -201,6 +204,12 @@ class Storage:
         self.arena_used = used
         return first
 
+    def lend(self, count: int) -> None:
+        """Make room for `count` bytes of inputs as numbers; see `lent_array`."""
+        if count > self.inputs.size:
+            self.check(count - self.inputs.size)
+            self.inputs = np.empty(count, np.uint8)
+
     def name(self, row: int, label: int, value: float) -> None:
         """Keep a label and a value with a row, unless it has a label."""
         if row >= self.label.size:
@@ -240,6 +249,7 @@ def native_class() -> Any:
         "adjoint": types.uint8,
         "block": types.int64,
         "arena": types.uint8,
+        "inputs": types.uint8,
         "label": types.int32,
         "value": types.float64,
     }
@@ -364,6 +374,40 @@ def typed_view(typingctx: Any, raw: Any, like: Any) -> Any:
         return out._getvalue()
 
     return view(raw, like), codegen
+
+
+@intrinsic
+def lent_array(typingctx: Any, raw: Any, first: Any, x: Any, like: Any) -> Any:
+    """Return bytes from number `first` on as an array in the shape of `x`, borrowed.
+
+    The inputs of a recording live in its tape: calls allocate nothing, and a function that raises
+    holds nothing, since Numba drops no references then.
+    """
+    view = types.Array(like, x.ndim, "C")
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        source = context.make_array(raw)(context, builder, args[0])
+        shape = cgutils.unpack_tuple(
+            builder, context.make_array(x)(context, builder, args[2]).shape
+        )
+        out = context.make_array(view)(context, builder)
+        size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(like)))
+        strides = [size]
+        for extent in reversed(shape[1:]):
+            strides.insert(0, builder.mul(strides[0], extent))
+        data = builder.gep(source.data, [builder.mul(args[1], size)])
+        arrayobj.populate_array(
+            out,
+            data=builder.bitcast(data, out.data.type),
+            shape=shape,
+            strides=strides[: x.ndim],
+            itemsize=size,
+            meminfo=None,
+            parent=None,
+        )
+        return out._getvalue()
+
+    return view(raw, first, x, like), codegen
 
 
 @kernel
