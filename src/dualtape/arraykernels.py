@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numba.core import types
 
-from ._jit import kernel, specialized
+from ._jit import generic, kernel, specialized
 from .conversion import values
 from .elementary import value
-from .matmul import is_tracked_product, tracked_dot, tracked_product, tracked_sum
-from .numbertype import promote
+from .matmul import is_tracked_product, tracked_dot, tracked_sum
+from .planes import times
 from .seed import element_like, empty_numbers
 
 __all__: list[str] = []
@@ -303,10 +303,20 @@ def product_of(a: Any, b: Any) -> Any:
 
 @specialized(product_of)
 def _product_of(a: Any, b: Any) -> Any:
+    whole = _MATRIX_PRODUCTS.get((a.ndim, b.ndim))
     if is_tracked_product(a, b):
-        make = _TRACKED_PRODUCTS.get((a.ndim, b.ndim))
-        return None if make is None else make(tracked_product.at(promote([a.dtype, b.dtype]).level))
-    return _PRODUCTS.get((a.ndim, b.ndim))
+        return whole if whole or b.ndim > 1 else lambda a, b: tracked_dot(a, b)
+    elementwise = _PRODUCTS.get((a.ndim, b.ndim))
+    if whole is None:
+        return elementwise
+    large, small = generic(whole), generic(elementwise)
+
+    def of_size(a: Any, b: Any) -> Any:
+        if a.size * (b.size // max(1, b.shape[0])) < SMALL:
+            return small(a, b)
+        return large(a, b)
+
+    return of_size
 
 
 def _vector_vector(a: Any, b: Any) -> Any:
@@ -347,14 +357,14 @@ def _matrix_matrix(a: Any, b: Any) -> Any:
     return out
 
 
-# For products of the level's own kernel: vectors are matrices of one row or one column.
-_TRACKED_PRODUCTS: dict[tuple[int, int], Any] = {
-    (1, 1): lambda product: lambda a, b: tracked_dot(a, b),
-    (2, 1): lambda product: lambda a, b: product(a, b.copy().reshape((b.size, 1)))[:, 0].copy(),
-    (1, 2): lambda product: lambda a, b: product(a.copy().reshape((1, a.size)), b)[0].copy(),
-    (2, 2): lambda product: lambda a, b: product(a, b),
+# Vectors are matrices of one row or one column.
+_MATRIX_PRODUCTS: dict[tuple[int, int], Any] = {
+    (2, 1): lambda a, b: times(a, b.copy().reshape((b.size, 1)))[:, 0].copy(),
+    (1, 2): lambda a, b: times(a.copy().reshape((1, a.size)), b)[0].copy(),
+    (2, 2): lambda a, b: times(a, b),
 }
-_PRODUCTS = {
+SMALL = 256  # products of elements below which planes and BLAS take longer than loops
+_PRODUCTS: dict[tuple[int, int], Any] = {
     (1, 1): _vector_vector,
     (2, 1): _matrix_vector,
     (1, 2): _vector_matrix,

@@ -60,12 +60,14 @@ def _determinant(a: Any) -> Any:
     if kind == "tracked":
         of_level = tracked_determinant.at(a.dtype.level)
         return lambda a: of_level(a)
-    return {"float": _plain_determinant, "hyper": _hyper_determinant, "dual": _dual_determinant}[
-        kind
-    ]
+    if kind == "float":
+        return lambda a: plain_determinant(a)
+    return _hyper_determinant if kind == "hyper" else _dual_determinant
 
 
-def _plain_determinant(a: Any) -> Any:
+@kernel
+def plain_determinant(a: Any) -> Any:
+    """Return the determinant of a matrix of floats."""
     return np.linalg.det(a)
 
 
@@ -120,14 +122,19 @@ def cofactors(a: Any) -> Any:
 
 @specialized(cofactors)
 def _cofactors(a: Any) -> Any:
-    return _plain_cofactors if family(a.dtype) == "float" else _number_cofactors
+    if family(a.dtype) == "float":
+        return lambda a: plain_cofactors(a)
+    return _number_cofactors
 
 
-def _plain_cofactors(a: Any) -> Any:
-    lu, pivots, is_regular = factor(turned(a))
+@kernel
+def plain_cofactors(a: Any) -> Any:
+    """Return the cofactors of a matrix of floats."""
+    lu, pivots, has_pivots = factor(turned(a))
     n = a.shape[0]
-    if is_regular and is_of_one_scale(lu):
-        return scaled_determinant(lu, pivots) * substitute(lu, pivots, np.eye(n, dtype=a.dtype), False)
+    if has_pivots and is_of_one_scale(lu):
+        inverse_rows = substitute(lu, pivots, np.eye(n, dtype=a.dtype), False)
+        return scaled_determinant(lu, pivots) * inverse_rows
     u, s, vt = np.linalg.svd(a)
     for i in range(n):
         others = np.linalg.det(u) * np.linalg.det(vt)
@@ -136,6 +143,13 @@ def _plain_cofactors(a: Any) -> Any:
                 others *= s[j]
         u[:, i] *= others
     return np.dot(u, vt)
+
+
+@kernel
+def is_regular(a: Any) -> Any:
+    """Return whether a matrix of floats is far from singular."""
+    lu, _, has_pivots = factor(turned(a))
+    return has_pivots and is_of_one_scale(lu)
 
 
 @kernel
@@ -158,8 +172,7 @@ def scaled_determinant(lu: Any, pivots: Any) -> Any:
 
 def _number_cofactors(a: Any) -> Any:
     plain = values(a)
-    lu, pivots, is_regular = factor(turned(plain))
-    if is_regular and is_of_one_scale(lu):
+    if is_regular(plain):
         return scaled_by(inverse(turned(a)), determinant(a))
     return singular_cofactors(a, plain)
 
@@ -250,14 +263,14 @@ def _log_determinant(a: Any) -> Any:
     if kind == "tracked":
         of_level = tracked_log_determinant.at(a.dtype.level)
         return lambda a: of_level(a)
-    return {
-        "float": _plain_log_determinant,
-        "hyper": _hyper_log_determinant,
-        "dual": _dual_log_determinant,
-    }[kind]
+    if kind == "float":
+        return lambda a: plain_log_determinant(a)
+    return _hyper_log_determinant if kind == "hyper" else _dual_log_determinant
 
 
-def _plain_log_determinant(a: Any) -> Any:
+@kernel
+def plain_log_determinant(a: Any) -> Any:
+    """Return sign and logarithm of the determinant of a matrix of floats."""
     return np.linalg.slogdet(a)
 
 

@@ -12,10 +12,10 @@ from .arraykernels import norm as euclidean
 from .arrays import route
 from .conversion import values
 from .determinants import determinant, log_determinant
-from .numbertype import NumberType
+from .numbertype import NumberType, promote
 from .planes import family, times, with_roots
 from .seed import element_like, empty_numbers
-from .solving import factored, inverse, require_finite, solved, turned
+from .solving import inverse, require_finite, solved, system_solution, turned
 from .symmetric import eigen, triangle
 
 __all__: list[str] = []
@@ -38,8 +38,7 @@ def solve(a: Any, b: Any) -> Any:
     if b.shape[0] != a.shape[0]:
         raise np.linalg.LinAlgError(NOT_FITTING)
     require_finite(values(b))
-    factors, pivots = factored(turned(a))
-    return from_rows(solved(factors, pivots, as_rows(b), False), b)
+    return from_rows(system_solution(a, as_rows(b)), b)
 
 
 @generic
@@ -130,21 +129,34 @@ def lstsq(a: Any, b: Any, rcond: Any = -1.0) -> Any:
     if b.shape[0] != a.shape[0]:
         raise np.linalg.LinAlgError(NOT_FITTING)
     plain_a = values(a)
-    x0, squares, rank, _ = np.linalg.lstsq(plain_a, values(b), rcond)
+    x0, squares, rank = plain_least_squares(plain_a, values(b), rcond)
     if rank < min(a.shape[0], a.shape[1]):
         raise np.linalg.LinAlgError(NOT_FULL_RANK)
     at, bt, xt = turned(a), as_rows(b), as_rows(x0)
     if a.shape[0] >= a.shape[1]:
-        gram = turned(np.linalg.qr(plain_a)[1])
+        gram = gram_factor(plain_a)
         rows = refined(gram, at, a, bt, xt)
         rest = bt - times(rows, at)
     else:
-        gram = turned(np.linalg.qr(plain_a.T)[1])
+        gram = gram_factor(turned(plain_a))
         start = inverse_gram(gram, as_rows(values(b)))
         rows = times(refined_wide(gram, at, a, bt, start), a)
         rest = bt - times(rows, at)
     x = with_roots(rows, xt)
     return from_rows(x, b), sums_of_squares(rest, squares), rank, None
+
+
+@kernel
+def plain_least_squares(a: Any, b: Any, rcond: Any) -> Any:
+    """Return solution, residuals and rank of floats."""
+    x, squares, rank, _ = np.linalg.lstsq(a, b, rcond)
+    return x, squares, rank
+
+
+@kernel
+def gram_factor(a: Any) -> Any:
+    """Return R^T, where A^T A = R^T R."""
+    return turned(np.linalg.qr(a)[1])
 
 
 @generic
@@ -161,41 +173,49 @@ def step(factor: Any, at: Any, a: Any, bt: Any, x: Any) -> Any:
 
 
 @generic
-def refined(factor: Any, at: Any, a: Any, bt: Any, x0: Any) -> Any:
-    """Return x0 with derivatives."""
-    x = step(factor, at, a, bt, x0)
-    for _ in range(1, orders(x)):
-        x = step(factor, at, a, bt, x)
-    return x
-
-
-@generic
 def wide_step(factor: Any, at: Any, a: Any, bt: Any, y: Any) -> Any:
     """Return Newton's next iterate for b - A A^T y = 0."""
     return y + inverse_gram(factor, bt - times(times(y, a), at))
 
 
-@generic
-def refined_wide(factor: Any, at: Any, a: Any, bt: Any, y0: Any) -> Any:
-    """Return y0 with derivatives."""
-    y = wide_step(factor, at, a, bt, y0)
-    for _ in range(1, orders(y)):
-        y = wide_step(factor, at, a, bt, y)
-    return y
-
-
-def orders(a: Any) -> int:
-    """Return up to which order numbers carry derivatives (compiled code only)."""
-    raise NotImplementedError
-
-
-@specialized(orders)
-def _orders(a: Any) -> Any:
-    count, number = 0, a.dtype
+def orders_of(number: Any) -> int:
+    """Return up to which order numbers of a type carry derivatives."""
+    count = 0
     while isinstance(number, NumberType):
         count += 2 if family(number) == "hyper" else 1
         number = number.base
-    return lambda a: count
+    return count
+
+
+def refined(factor: Any, at: Any, a: Any, bt: Any, x: Any) -> Any:
+    """Return a plain solution of A^T (b - A x) = 0 with derivatives (compiled code only)."""
+    raise NotImplementedError
+
+
+def refined_wide(factor: Any, at: Any, a: Any, bt: Any, x: Any) -> Any:
+    """Return a plain solution of b - A A^T x = 0 with derivatives (compiled code only)."""
+    raise NotImplementedError
+
+
+def _steps(one: Any) -> Any:
+    def choose(factor: Any, at: Any, a: Any, bt: Any, x: Any) -> Any:
+        more = orders_of(promote([a.dtype, bt.dtype])) - 1
+        if more == 0:
+            return lambda factor, at, a, bt, x: one(factor, at, a, bt, x)
+
+        def several(factor: Any, at: Any, a: Any, bt: Any, x: Any) -> Any:
+            y = one(factor, at, a, bt, x)
+            for _ in range(more):
+                y = one(factor, at, a, bt, y)
+            return y
+
+        return several
+
+    return choose
+
+
+specialized(refined)(_steps(step))
+specialized(refined_wide)(_steps(wide_step))
 
 
 @kernel

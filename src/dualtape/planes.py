@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numba.core import types
 from numba.extending import intrinsic
 
@@ -20,7 +19,7 @@ from .conversion import base_zero
 from .dual import VectorDual
 from .emit import EmittedPartials, unwrap, wrap
 from .hyperdual import HyperDual
-from .matmul import number_like, tracked_product
+from .matmul import number_like, plain_product, tracked_product
 from .numbertype import NumberType, member_type, promote
 from .partials import PartialsType, assemble
 from .seed import base_of, element_like, empty_numbers, flat_view, flattened, lane
@@ -277,11 +276,9 @@ def _times(a: Any, b: Any) -> Any:
     if kind == "tracked":
         product = tracked_product.at(number.level)
         return lambda a, b: product(a, b)
-    return {"float": _plain_times, "hyper": _hyper_times, "dual": _dual_times}[kind]
-
-
-def _plain_times(a: Any, b: Any) -> Any:
-    return np.dot(a, b)
+    if kind == "float":
+        return lambda a, b: plain_product(a, b)
+    return _hyper_times if kind == "hyper" else _dual_times
 
 
 def _hyper_times(a: Any, b: Any) -> Any:

@@ -21,19 +21,21 @@ from typing import Any
 import numpy as np
 
 from ._jit import generic, kernel, specialized
-from .adjoints import rows_of, wide_like
+from .adjoints import wide_like
 from .blocks import (
-    add_to_adjoint,
+    add_to_rows,
     adjoint_address,
     block_rows,
     gather_adjoint,
+    has_rows,
     load_array,
     store_array,
+    store_rows,
     tape_of,
 )
 from .conversion import values
 from .lapack import PIVOT, factor, substitute
-from .matmul import number_like
+from .matmul import number_like, tape_of_two
 from .matmul import times as careful_times
 from .numbertype import level
 from .planes import (
@@ -54,20 +56,26 @@ from .replay import track_result
 from .seed import element_like, empty_numbers
 from .tape import tape_at, typed_view
 
-__all__ = ["factored", "inverse", "require_finite", "rows_on", "solved", "tape_on", "turned"]
+__all__ = ["inverse", "require_finite", "solved", "system_solution", "turned"]
 
 WHOLE = np.int64(0)
 NOT_FINITE = "Array must not contain infs or NaNs."
 SINGULAR = "Matrix is singular to machine precision."
 
 
+TILE = 16  # rows and columns whose cache lines stay while a tile is turned
+
+
 @kernel
 def turned(a: Any) -> Any:
     """Return a C-contiguous transposed copy of a matrix."""
-    out = empty_numbers((a.shape[1], a.shape[0]), element_like(a))
-    for i in range(a.shape[0]):
-        for j in range(a.shape[1]):
-            out[j, i] = a[i, j]
+    rows, columns = a.shape
+    out = empty_numbers((columns, rows), element_like(a))
+    for top in range(0, rows, TILE):
+        for left in range(0, columns, TILE):
+            for j in range(left, min(left + TILE, columns)):
+                for i in range(top, min(top + TILE, rows)):
+                    out[j, i] = a[i, j]
     return out
 
 
@@ -89,6 +97,42 @@ def require_finite(a: Any) -> None:
             raise np.linalg.LinAlgError(NOT_FINITE)
 
 
+def system_solution(a: Any, b: Any) -> Any:
+    """Solve A x = b for each row of b (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(system_solution)
+def _system_solution(a: Any, b: Any) -> Any:
+    number = top_number(a, b)
+    kind = family(number)
+    if kind == "hyper":
+        return _hyper_system
+    if kind == "dual":
+        return _dual_system
+    tracked = tracked_system.at(number.level)
+    return lambda a, b: tracked(a, b)
+
+
+def _hyper_system(a: Any, b: Any) -> Any:
+    like = number_like(a, b)
+    return unnested(system_solution(nested(a, like), nested(b, like)), like)
+
+
+def _dual_system(a: Any, b: Any) -> Any:
+    like = number_like(a, b)
+    factors, pivots = factored(turned(lowered(a, like)))
+    x = solved(factors, pivots, lowered(b, like), False)
+    right = residuals(a, b, x, True, like)
+    return from_planes(x, solved(factors, pivots, stacked(right), False), like)
+
+
+@generic
+def stacked(planes: Any) -> Any:
+    """Return the rows of all planes as those of one matrix."""
+    return planes.reshape((planes.shape[0] * planes.shape[1], planes.shape[2]))
+
+
 def factored(at: Any) -> tuple[Any, Any]:
     """Return factors and pivots of a matrix given transposed (compiled code only)."""
     raise NotImplementedError
@@ -97,17 +141,18 @@ def factored(at: Any) -> tuple[Any, Any]:
 @specialized(factored)
 def _factored(at: Any) -> Any:
     if family(at.dtype) == "float":
-        return _plain_factors
+        return lambda at: plain_factors(at)
 
     def of_numbers(at: Any) -> Any:
-        lu, pivots = _plain_factors(values(at))
+        lu, pivots = plain_factors(values(at))
         return with_roots(at, lu), pivots
 
     return of_numbers
 
 
-@generic
-def _plain_factors(at: Any) -> Any:
+@kernel
+def plain_factors(at: Any) -> Any:
+    """Return factors and pivots of a matrix of floats given transposed."""
     require_finite(at)
     lu, pivots, is_regular = factor(at)
     if not is_regular:
@@ -130,11 +175,9 @@ def _solved(factors: Any, pivots: Any, b: Any, flipped: Any) -> Any:
     if kind == "tracked":
         tracked = tracked_solution.at(number.level)
         return lambda factors, pivots, b, flipped: tracked(factors, pivots, b, flipped)
-    return {"float": _plain_solution, "hyper": _hyper_solution, "dual": _dual_solution}[kind]
-
-
-def _plain_solution(factors: Any, pivots: Any, b: Any, flipped: Any) -> Any:
-    return substitute(factors, pivots, b, flipped)
+    if kind == "float":
+        return lambda factors, pivots, b, flipped: substitute(factors, pivots, b, flipped)
+    return _hyper_solution if kind == "hyper" else _dual_solution
 
 
 def _hyper_solution(factors: Any, pivots: Any, b: Any, flipped: Any) -> Any:
@@ -147,12 +190,11 @@ def _dual_solution(factors: Any, pivots: Any, b: Any, flipped: Any) -> Any:
     factors0 = lowered(factors, like)
     x = solved(factors0, pivots, lowered(b, like), flipped)
     right = residuals(factors, b, x, flipped, like)
-    rows = right.reshape((right.shape[0] * right.shape[1], right.shape[2]))
-    return from_planes(x, solved(factors0, pivots, rows, flipped), like)
+    return from_planes(x, solved(factors0, pivots, stacked(right), flipped), like)
 
 
 def residuals(factors: Any, b: Any, x: Any, flipped: Any, like: Any) -> Any:
-    """Return B_i - A_i X for every partial i (compiled code only)."""
+    """Return B_i - A_i X for every partial i, given A or, if not `flipped`, A^T (compiled only)."""
     raise NotImplementedError
 
 
@@ -173,7 +215,7 @@ def _residuals(factors: Any, b: Any, x: Any, flipped: Any, like: Any) -> Any:
 
 @generic
 def moved(planes: Any, x: Any, flipped: Any) -> Any:
-    """Return -A_i X for every partial i."""
+    """Return -A_i X for every partial i; see `residuals`."""
     minus = negated(x)
     out = empty_numbers((planes.shape[0], x.shape[0], x.shape[1]), number_like(planes, x))
     for i in range(planes.shape[0]):
@@ -187,57 +229,46 @@ def moved(planes: Any, x: Any, flipped: Any) -> Any:
 # Reverse mode: a solution is one block
 
 
-def tape_on(a: Any, number: Any) -> int:
-    """Return the tape of an array's elements of the type of `number`; 0 if they are all constant.
-
-    An array of a lower level has a tape of its own, which is none here (compiled code only).
-    """
-    raise NotImplementedError
-
-
-@specialized(tape_on)
-def _tape_on(a: Any, number: Any) -> Any:
-    if level(a.dtype) == number.level:
-        return lambda a, number: tape_of(a)
-    return lambda a, number: WHOLE
-
-
-def rows_on(a: Any, number: Any) -> Any:
-    """Return the rows of an array's elements; no rows if they are all constant (compiled only)."""
-    raise NotImplementedError
-
-
-@specialized(rows_on)
-def _rows_on(a: Any, number: Any) -> Any:
-    if level(a.dtype) != number.level:
-        return lambda a, number: np.empty((0, 0), np.int64)
-    return lambda a, number: rows_of(a) if tape_of(a) != 0 else np.empty((0, 0), np.int64)
+@kernel
+def tracked_system(a: Any, b: Any) -> Any:
+    """Solve A x = b as a block."""
+    number = number_like(a, b)
+    factors, pivots = factored(turned(lowered(a, number)))
+    return recorded_solution(factors, pivots, a, b, False, True)
 
 
 @kernel
 def tracked_solution(factors: Any, pivots: Any, b: Any, flipped: Any) -> Any:
-    """Solve as a block: factors and solution are kept."""
-    number = number_like(factors, b)
-    factors0 = lowered(factors, number)
-    x = solved(factors0, pivots, lowered(b, number), flipped)
-    address = tape_on(factors, number)
-    if address == 0:
-        address = tape_on(b, number)
-    first = WHOLE
+    """Solve with given factors as a block."""
+    factors0 = lowered(factors, number_like(factors, b))
+    return recorded_solution(factors0, pivots, factors, b, flipped, False)
+
+
+@generic
+def recorded_solution(
+    factors: Any, pivots: Any, matrix: Any, b: Any, flipped: Any, is_own: Any
+) -> Any:
+    """Solve as a block, which keeps factors and solution.
+
+    The numbers of the matrix are given transposed, unless `is_own` says that they are not.
+    """
+    number = number_like(matrix, b)
+    x = solved(factors, pivots, lowered(b, number), flipped)
+    address, first = tape_of_two(matrix, b, number), WHOLE
     if address != 0:
         tape = tape_at(address)
         first = tape.reserve(x.size)
-        rows_a, rows_b = rows_on(factors, number), rows_on(b, number)
-        kept_factors, kept = wide_like(factors0), wide_like(x)
-        told = np.array([x.shape[0], x.shape[1], int(flipped), pivots.size, rows_a.size,
-                         rows_b.size, 0, 0, 0, 0, 0])  # fmt: skip
-        told[6] = store_array(address, rows_a, WHOLE)
-        told[7] = store_array(address, rows_b, WHOLE)
-        told[8] = store_array(address, factors0, kept_factors)
-        told[9] = store_array(address, pivots, PIVOT)
-        told[10] = store_array(address, x, kept)
-        at = store_array(address, told, WHOLE)
-        tape.add_block(first, first + x.size, address_of_adjoint((kept_factors, kept)), at)
+        kept_factors, kept = wide_like(factors), wide_like(x)
+        told = np.array([x.shape[0], x.shape[1], int(flipped), pivots.size, 0, 0, 0, 0, 0, 0])
+        told[4] = store_rows(address, matrix, number)
+        told[5] = store_rows(address, b, number)
+        told[6] = store_array(address, factors, kept_factors)
+        told[7] = store_array(address, pivots, PIVOT)
+        told[8] = store_array(address, x, kept)
+        told[9] = int(flipped or is_own)
+        offset = store_array(address, told, WHOLE)
+        adjoint = address_of_adjoint((kept_factors, kept))
+        tape.add_block(first, first + x.size, adjoint, offset)
     return track_result(x, first, address, number)
 
 
@@ -256,23 +287,20 @@ def _address_of_adjoint(kept: Any) -> Any:
 def solution_adjoint(address: Any, block: Any, lane: Any, width: Any, kept: Any) -> None:
     """Solve the adjoint system; add to the adjoints of what is not constant."""
     first, offset = block_rows(address, block)
-    told = load_array(address, offset, 11, WHOLE)
+    told = load_array(address, offset, 10, WHOLE)
     count, n, flipped = told[0], told[1], told[2] != 0
-    rows_a = load_array(address, told[6], told[4], WHOLE)
-    rows_b = load_array(address, told[7], told[5], WHOLE)
-    factors = load_array(address, told[8], n * n, kept[0]).reshape((n, n))
-    pivots = load_array(address, told[9], told[3], PIVOT)
+    factors = load_array(address, told[6], n * n, kept[0]).reshape((n, n))
+    pivots = load_array(address, told[7], told[3], PIVOT)
     adjoint = typed_view(tape_at(address).adjoint, kept[1])
     bar = empty_numbers((count, n), kept[1])
     gather_adjoint(adjoint, first, bar, lane, width)
     l = solved(factors, pivots, bar, not flipped)
-    add_to_adjoint(adjoint, rows_b, l, lane, width)
-    if rows_a.size > 0:
-        x = load_array(address, told[10], count * n, kept[1]).reshape((count, n))
-        if flipped:
-            add_to_adjoint(adjoint, rows_a, careful_times(negated(l).T, x), lane, width)
-        else:
-            add_to_adjoint(adjoint, rows_a, careful_times(x.T, negated(l)), lane, width)
+    add_to_rows(address, told[5], adjoint, l, lane, width)
+    if has_rows(address, told[4]):
+        x = load_array(address, told[8], count * n, kept[1]).reshape((count, n))
+        minus = negated(l)
+        more = careful_times(minus.T, x) if told[9] != 0 else careful_times(x.T, minus)
+        add_to_rows(address, told[4], adjoint, more, lane, width)
 
 
 # Inverses
@@ -289,10 +317,14 @@ def _inverse(a: Any) -> Any:
     if kind == "tracked":
         tracked = tracked_inverse.at(a.dtype.level)
         return lambda a: tracked(a)
-    return {"float": _plain_inverse, "hyper": _hyper_inverse, "dual": _dual_inverse}[kind]
+    if kind == "float":
+        return lambda a: plain_inverse(a)
+    return _hyper_inverse if kind == "hyper" else _dual_inverse
 
 
-def _plain_inverse(a: Any) -> Any:
+@kernel
+def plain_inverse(a: Any) -> Any:
+    """Return the inverse of a matrix of floats."""
     return np.ascontiguousarray(np.linalg.inv(a))
 
 
@@ -321,7 +353,7 @@ def tracked_inverse(a: Any) -> Any:
         first = tape.reserve(x.size)
         kept = wide_like(x)
         told = np.array([x.shape[0], 0, 0])
-        told[1] = store_array(address, rows_of(a), WHOLE)
+        told[1] = store_rows(address, a, number)
         told[2] = store_array(address, x, kept)
         at = store_array(address, told, WHOLE)
         tape.add_block(first, first + x.size, address_of_inverse_adjoint(kept), at)
@@ -345,10 +377,9 @@ def inverse_adjoint(address: Any, block: Any, lane: Any, width: Any, kept: Any) 
     first, offset = block_rows(address, block)
     told = load_array(address, offset, 3, WHOLE)
     n = told[0]
-    rows = load_array(address, told[1], n * n, WHOLE)
     x = load_array(address, told[2], n * n, kept).reshape((n, n))
     adjoint = typed_view(tape_at(address).adjoint, kept)
     bar = empty_numbers((n, n), kept)
     gather_adjoint(adjoint, first, bar, lane, width)
     more = careful_times(careful_times(negated(x).T, bar), x.T)
-    add_to_adjoint(adjoint, rows, more, lane, width)
+    add_to_rows(address, told[1], adjoint, more, lane, width)

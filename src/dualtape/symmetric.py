@@ -26,22 +26,30 @@ from typing import Any
 import numpy as np
 
 from ._jit import generic, kernel, specialized
-from .adjoints import rows_of, wide_like
+from .adjoints import wide_like
 from .blocks import (
-    add_to_adjoint,
+    add_to_rows,
     adjoint_address,
     block_rows,
     gather_adjoint,
     load_array,
     store_array,
+    store_rows,
     tape_of,
 )
 from .conversion import values
-from .lapack import PIVOT
 from .matmul import times as careful_times
 from .numbertype import level
-from .planes import family, from_planes, left_products, lowered, nested, planes_of, times, unnested
-from .planes import copy_flat
+from .planes import (
+    copy_flat,
+    family,
+    from_planes,
+    lowered,
+    nested,
+    planes_of,
+    times,
+    unnested,
+)
 from .replay import track_result
 from .seed import element_like, empty_numbers
 from .solving import WHOLE, solved, turned
@@ -90,10 +98,14 @@ def _triangle(a: Any) -> Any:
     if kind == "tracked":
         of_level = tracked_triangle.at(a.dtype.level)
         return lambda a: of_level(a)
-    return {"float": _plain_triangle, "hyper": _hyper_triangle, "dual": _dual_triangle}[kind]
+    if kind == "float":
+        return lambda a: plain_triangle(a)
+    return _hyper_triangle if kind == "hyper" else _dual_triangle
 
 
-def _plain_triangle(a: Any) -> Any:
+@kernel
+def plain_triangle(a: Any) -> Any:
+    """Return the Cholesky factor of a matrix of floats."""
     return np.linalg.cholesky(a)
 
 
@@ -133,7 +145,7 @@ def tracked_triangle(a: Any) -> Any:
         first = tape.reserve(l.size)
         kept = wide_like(l)
         told = np.array([l.shape[0], 0, 0])
-        told[1] = store_array(address, rows_of(a), WHOLE)
+        told[1] = store_rows(address, a, number)
         told[2] = store_array(address, l, kept)
         at = store_array(address, told, WHOLE)
         tape.add_block(first, first + l.size, address_of_triangle_adjoint(kept), at)
@@ -157,7 +169,6 @@ def triangle_adjoint(address: Any, block: Any, lane: Any, width: Any, kept: Any)
     first, offset = block_rows(address, block)
     told = load_array(address, offset, 3, WHOLE)
     n = told[0]
-    rows = load_array(address, told[1], n * n, WHOLE)
     l = load_array(address, told[2], n * n, kept).reshape((n, n))
     adjoint = typed_view(tape_at(address).adjoint, kept)
     bar = empty_numbers((n, n), kept)
@@ -169,7 +180,7 @@ def triangle_adjoint(address: Any, block: Any, lane: Any, width: Any, kept: Any)
     halve(inner)
     s = between(l, inner, False)
     fold(s)
-    add_to_adjoint(adjoint, rows, s, lane, width)
+    add_to_rows(address, told[1], adjoint, s, lane, width)
 
 
 # Eigenvalues and eigenvectors
@@ -186,10 +197,14 @@ def _eigen(a: Any) -> Any:
     if kind == "tracked":
         of_level = tracked_eigen.at(a.dtype.level)
         return lambda a: of_level(a)
-    return {"float": _plain_eigen, "hyper": _hyper_eigen, "dual": _dual_eigen}[kind]
+    if kind == "float":
+        return lambda a: plain_eigen(a)
+    return _hyper_eigen if kind == "hyper" else _dual_eigen
 
 
-def _plain_eigen(a: Any) -> Any:
+@kernel
+def plain_eigen(a: Any) -> Any:
+    """Return eigenvalues and eigenvectors of a matrix of floats."""
     w, v = np.linalg.eigh(a)
     return w, np.ascontiguousarray(v)
 
@@ -266,7 +281,7 @@ def tracked_eigen(a: Any) -> Any:
         first = tape.reserve(w.size + v.size)
         kept = wide_like(w)
         told = np.array([w.size, 0, 0, 0, 0])
-        told[1] = store_array(address, rows_of(a), WHOLE)
+        told[1] = store_rows(address, a, number)
         told[2] = store_array(address, w, kept)
         told[3] = store_array(address, v, kept)
         told[4] = store_array(address, clusters(values(w)), WHOLE)
@@ -293,7 +308,6 @@ def eigen_adjoint(address: Any, block: Any, lane: Any, width: Any, kept: Any) ->
     first, offset = block_rows(address, block)
     told = load_array(address, offset, 5, WHOLE)
     n = told[0]
-    rows = load_array(address, told[1], n * n, WHOLE)
     w = load_array(address, told[2], n, kept)
     v = load_array(address, told[3], n * n, kept).reshape((n, n))
     ends = load_array(address, told[4], n, WHOLE)
@@ -312,4 +326,4 @@ def eigen_adjoint(address: Any, block: Any, lane: Any, width: Any, kept: Any) ->
         inner[i, i] = means[i]
     s = careful_times(careful_times(v, inner), v.T)
     fold(s)
-    add_to_adjoint(adjoint, rows, s, lane, width)
+    add_to_rows(address, told[1], adjoint, s, lane, width)
