@@ -94,7 +94,7 @@ def main(rounds=21):
     for name in CASES:
         progress(name)
         found = [spread(r) for r in measured(name, rounds)]
-        row(name, *(found + ["-"])[:2])
+        row(name, *[*found, "-"][:2])
 
 
 if __name__ == "__main__":

@@ -321,11 +321,14 @@ def test_constant_and_overwritten_operands(mode, rng):
 @pytest.mark.parametrize("outer", MODES)
 @pytest.mark.parametrize("inner", MODES)
 def test_derivatives_within_derivatives(inner, outer):
-    """d/dt of d/db of b^T (A + t C)^-1 b is -2 X C X b with the symmetric inverse X."""
+    """d/dt of d/db of b^T (A + t C)^-1 b is -2 X C X b with the symmetric inverse X.
+
+    Matrices of the outer derivative meet vectors of the inner one, whose tape is another.
+    """
     a, c = A @ A.T, np.diag([1.0, 2.0, 3.0])
 
     def form(b, t):
-        return b @ np.linalg.solve(a + t * c, b)
+        return b @ np.linalg.solve(a + t * c, b) + b @ ((t * c) @ b)
 
     slope = ad.grad(form, mode=inner)
 
@@ -333,9 +336,9 @@ def test_derivatives_within_derivatives(inner, outer):
         return slope(b, t) @ np.ones(3)
 
     x = np.linalg.inv(a + 0.3 * c)
-    expected = -2.0 * np.ones(3) @ x @ c @ x @ B
+    both = -2.0 * x @ c @ x @ B + 2.0 * c @ B
+    expected = np.ones(3) @ both
     assert ad.grad(component, mode=outer)(0.3, B) == pytest.approx(expected, rel=RTOL_FIRST)
-    both = -2.0 * x @ c @ x @ B
     found = ad.jacobian(ad.grad(form, argnums=1, mode=inner), mode=outer)(B, 0.3)
     assert_allclose(found, both, rtol=RTOL_FIRST)
 
@@ -345,7 +348,7 @@ def test_derivatives_within_derivatives(inner, outer):
 
 def everything(a):
     w, v = np.linalg.eigh(a)
-    sign, logarithm = np.linalg.slogdet(a)
+    _, logarithm = np.linalg.slogdet(a)
     return (
         np.linalg.solve(a, a[0].copy()), np.linalg.inv(a), np.linalg.det(a), logarithm,
         np.linalg.cholesky(a), w, v, np.linalg.solve(a, a.T.copy()),

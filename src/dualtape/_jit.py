@@ -157,7 +157,7 @@ def generic(function: Callable[..., Any]) -> Callable[..., Any]:
     over the levels of their numbers.
     """
     function.__annotations__ = {}  # Numba would take them for types
-    return numba.extending.register_jitable(**_INTERNAL)(function)  # type: ignore[no-any-return]
+    return numba.extending.register_jitable(**_INTERNAL)(function)
 
 
 def specialized(stub: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

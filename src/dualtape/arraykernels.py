@@ -303,13 +303,14 @@ def product_of(a: Any, b: Any) -> Any:
 
 @specialized(product_of)
 def _product_of(a: Any, b: Any) -> Any:
-    whole = _MATRIX_PRODUCTS.get((a.ndim, b.ndim))
-    if is_tracked_product(a, b):
-        return whole if whole or b.ndim > 1 else lambda a, b: tracked_dot(a, b)
-    elementwise = _PRODUCTS.get((a.ndim, b.ndim))
-    if whole is None:
-        return elementwise
-    large, small = generic(whole), generic(elementwise)
+    pair = a.ndim, b.ndim
+    is_tracked = is_tracked_product(a, b)
+    if pair == (1, 1):
+        return (lambda a, b: tracked_dot(a, b)) if is_tracked else _vector_vector
+    large = _MATRIX_PRODUCTS.get(pair)
+    if large is None or is_tracked:
+        return large
+    small = _PRODUCTS[pair]
 
     def of_size(a: Any, b: Any) -> Any:
         if a.size * (b.size // max(1, b.shape[0])) < SMALL:
@@ -319,6 +320,7 @@ def _product_of(a: Any, b: Any) -> Any:
     return of_size
 
 
+@generic
 def _vector_vector(a: Any, b: Any) -> Any:
     if a.shape[0] != b.shape[0]:
         raise ValueError("incompatible array sizes for np.dot(a, b)")
@@ -328,6 +330,7 @@ def _vector_vector(a: Any, b: Any) -> Any:
     return s
 
 
+@generic
 def _matrix_vector(a: Any, b: Any) -> Any:
     if a.shape[1] != b.shape[0]:
         raise ValueError("incompatible array sizes for np.dot(a, b)")
@@ -340,10 +343,12 @@ def _matrix_vector(a: Any, b: Any) -> Any:
     return out
 
 
+@generic
 def _vector_matrix(a: Any, b: Any) -> Any:
     return product_of(np.transpose(b), a)
 
 
+@generic
 def _matrix_matrix(a: Any, b: Any) -> Any:
     if a.shape[1] != b.shape[0]:
         raise ValueError("incompatible array sizes for np.dot(a, b)")
@@ -358,14 +363,30 @@ def _matrix_matrix(a: Any, b: Any) -> Any:
 
 
 # Vectors are matrices of one row or one column.
+
+
+@generic
+def _times_vector(a: Any, b: Any) -> Any:
+    return times(a, b.copy().reshape((b.size, 1)))[:, 0].copy()
+
+
+@generic
+def _vector_times(a: Any, b: Any) -> Any:
+    return times(a.copy().reshape((1, a.size)), b)[0].copy()
+
+
+@generic
+def _times_matrix(a: Any, b: Any) -> Any:
+    return times(a, b)
+
+
 _MATRIX_PRODUCTS: dict[tuple[int, int], Any] = {
-    (2, 1): lambda a, b: times(a, b.copy().reshape((b.size, 1)))[:, 0].copy(),
-    (1, 2): lambda a, b: times(a.copy().reshape((1, a.size)), b)[0].copy(),
-    (2, 2): lambda a, b: times(a, b),
+    (2, 1): _times_vector,
+    (1, 2): _vector_times,
+    (2, 2): _times_matrix,
 }
 SMALL = 256  # products of elements below which planes and BLAS take longer than loops
 _PRODUCTS: dict[tuple[int, int], Any] = {
-    (1, 1): _vector_vector,
     (2, 1): _matrix_vector,
     (1, 2): _vector_matrix,
     (2, 2): _matrix_matrix,

@@ -264,6 +264,7 @@ def _call_kernel(kernel: Any) -> Callable[..., Any]:
 
 
 def route(target: Any, kernel: Any, template: Any = _Routed) -> None:
+    """Lead calls of `target` with arrays of numbers to a kernel."""
     type_global(target, template, kernel=kernel)
     lower_builtin((target, "kernel"), types.VarArg(types.Any))(_call_kernel(kernel))
 

@@ -185,14 +185,14 @@ def has_rows(address: Any, offset: Any) -> Any:
 
 
 @kernel
-def add_to_rows(
-    address: Any, offset: Any, adjoint: Any, more: Any, lane: Any, width: Any
-) -> None:
+def add_to_rows(address: Any, offset: Any, adjoint: Any, more: Any, lane: Any, width: Any) -> None:
     """Add an array to the adjoints of the rows that `store_rows` kept."""
     told, source = load_array(address, offset, 2, np.int64(0)), flattened(more)
     count, first = told[0], told[1]
     if first < 0:
-        add_to_adjoint(adjoint, load_array(address, -1 - first, count, np.int64(0)), more, lane, width)
+        add_to_adjoint(
+            adjoint, load_array(address, -1 - first, count, np.int64(0)), more, lane, width
+        )
         return
     for i in range(count):
         at = (first + i) * width + lane

@@ -1,8 +1,8 @@
 """Determinants of arrays of numbers, by Jacobi's formula.
 
 d det A = tr(adj(A) dA): the partial derivatives of det are the cofactors, which exist whether A is
-singular or not.  d log|det A| = tr(A^-1 dA).  In reverse mode a determinant is one statement with an
-entry for every element.
+singular or not.  d log|det A| = tr(A^-1 dA).  In reverse mode a determinant is one statement with
+an entry for every element.
 
 Cofactors are det(A) A^-T as long as pivots are of one scale.  Else A = U S V^T splits off what is
 (nearly) singular; with B = U^T A V in blocks of the regular and the singular part, and the Schur
@@ -107,7 +107,7 @@ def as_statement(value: Any, a: Any, weights: Any) -> Any:
 
 @kernel
 def tracked_determinant(a: Any) -> Any:
-    """Determinant as one statement."""
+    """Return a determinant as one statement."""
     a0 = lowered(a, element_like(a))
     return as_statement(determinant(a0), a, cofactors(a0))
 
@@ -297,7 +297,7 @@ def gradient_of_log(a: Any, sign: Any) -> Any:
 
 @kernel
 def tracked_log_determinant(a: Any) -> Any:
-    """Logarithm of the determinant as one statement."""
+    """Return the logarithm of a determinant as one statement."""
     a0 = lowered(a, element_like(a))
     sign, logarithm = log_determinant(a0)
     return sign, as_statement(logarithm, a, gradient_of_log(a0, sign))

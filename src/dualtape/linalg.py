@@ -234,7 +234,7 @@ def sums_of_squares(rest: Any, plain: Any) -> Any:
 
 
 @kernel
-def norm(a: Any, ord: Any = None) -> Any:  # noqa: A002  # NumPy's name
+def norm(a: Any, ord: Any = None) -> Any:
     """np.linalg.norm; of a matrix the Frobenius norm and those of orders 1 and inf."""
     return norm_of(a, ord)
 

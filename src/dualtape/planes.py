@@ -139,7 +139,7 @@ def nested_type(number: Any) -> NumberType:
 @intrinsic
 def nested_number(typingctx: Any, x: Any) -> Any:
     """Return a hyper-dual as a vector-dual over a vector-dual."""
-    outer, (n, m) = nested_type(x), x.widths
+    outer, (_, m) = nested_type(x), x.widths
     inner = outer.base
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:

@@ -11,8 +11,8 @@ zero.  With Phi(M) the lower triangle of M, its diagonal halved, and F_ij = 1 / 
 and A_bar is the lower triangle of S + S^T, its diagonal halved.
 
 Equal eigenvalues: each gets the mean of its cluster's dw, the element of least norm of Clarke's
-subdifferential; F is 0 within a cluster, so what depends on the subspace alone is right.  The single
-eigenvectors of a cluster have no derivative.
+subdifferential; F is 0 within a cluster, so what depends on the subspace alone is right.  The
+single eigenvectors of a cluster have no derivative.
 
 M. B. Giles, "Collected matrix derivative results for forward and reverse mode algorithmic
 differentiation", 2008, section 3.1; I. Murray, "Differentiation of the Cholesky decomposition",
