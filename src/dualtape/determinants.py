@@ -136,8 +136,9 @@ def plain_cofactors(a: Any) -> Any:
         inverse_rows = substitute(lu, pivots, np.eye(n, dtype=a.dtype), False)
         return scaled_determinant(lu, pivots) * inverse_rows
     u, s, vt = np.linalg.svd(a)
+    sign = np.linalg.det(u) * np.linalg.det(vt)
     for i in range(n):
-        others = np.linalg.det(u) * np.linalg.det(vt)
+        others = sign
         for j in range(n):
             if j != i:
                 others *= s[j]
