@@ -343,6 +343,29 @@ def test_derivatives_within_derivatives(inner, outer):
     assert_allclose(found, both, rtol=RTOL_FIRST)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", MODES)
+def test_products_that_are_large_enough_for_blas(mode, rng):
+    """Second derivatives of sums of products are constant."""
+    first, second, v = rng.standard_normal((50, 50)), rng.standard_normal((50, 50)), W[0, :1]
+
+    def f(p):
+        a = first * p[0] + second * p[1]
+        x = a[0].copy()
+        return np.sum(a @ a) + np.sum(a @ x) + np.sum(x @ a) + np.sum(first @ a) + v[0] * x[0]
+
+    def bilinear(a, b):
+        return np.sum(a @ b) + np.sum(a @ b[0]) + np.sum(a[0] @ b)
+
+    p, parts = np.array([0.7, -0.4]), (first, second)
+    expected = np.array([[bilinear(a, b) + bilinear(b, a) for b in parts] for a in parts])
+    linear = np.array([np.sum(first @ a) + v[0] * a[0, 0] for a in parts])
+    value, gradient, hessian = ad.value_grad_hessian(f, mode=mode)(p)
+    assert value == pytest.approx(0.5 * p @ expected @ p + linear @ p, rel=1e-11)
+    assert_allclose(gradient, expected @ p + linear, rtol=1e-11)
+    assert_allclose(hessian, expected, rtol=1e-11)
+
+
 # Values, errors, special matrices
 
 

@@ -1,9 +1,10 @@
 """LU factors that are made once and solved with many times: LAPACK's getrf, getrs and trtrs.
 
 Numba's ``np.linalg.solve`` factors at each call and keeps nothing, so a derivative through it would
-pay the cubic cost again: measured with n = 500, a second factorisation is the whole price of the
-primal, a second substitution a tenth.  Numba wraps getrf but not getrs or trtrs; all three are
-taken here from SciPy, whose library is the one Numba itself calls, so values agree to the last bit.
+pay the cubic cost again: with n = 500, in one run, factoring takes as long as ``solve`` itself, and
+a substitution with factors that are there a twenty-fifth of that.  Numba wraps getrf but not getrs
+or trtrs; all three are taken here from SciPy, whose library is the one Numba itself calls, so
+values agree to the last bit.
 
 A table at a fixed place, known to compiled code by a symbol, holds the addresses: code that uses it
 can be cached on disk.  It is filled when the first of them is called, since SciPy's module takes
