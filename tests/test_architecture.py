@@ -20,7 +20,8 @@ FLOORS = [
     ["number", "dual", "hyperdual", "active"],
     [
         "elementary", "constructors", "seed", "read", "conversion", "arraykernels", "arrays",
-        "sweeps", "adjoints", "blocks", "matmul", "replay",
+        "sweeps", "adjoints", "blocks", "matmul", "replay", "lapack", "planes", "solving",
+        "determinants", "symmetric", "linalg",
     ],
     [
         "aliasing", "increments", "pending", "labels", "activate", "fingerprint", "plan", "run",

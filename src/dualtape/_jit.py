@@ -30,6 +30,7 @@ __all__ = [
     "StampedCache",
     "compiled",
     "entry",
+    "generic",
     "kernel",
     "package_stamp",
     "specialized",
@@ -147,6 +148,16 @@ def compiled(function: Callable[..., Any]) -> Any:
     if (function.__module__ or "").startswith("dualtape.") and function.__closure__ is None:
         return kernel(function)
     return numba.njit(error_model="numpy", nogil=True)(function)
+
+
+def generic(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a helper of the package into its callers, anew for every type.
+
+    Unlike a kernel it may, through others, call itself for other types: rules for arrays recurse
+    over the levels of their numbers.
+    """
+    function.__annotations__ = {}  # Numba would take them for types
+    return numba.extending.register_jitable(**_INTERNAL)(function)
 
 
 def specialized(stub: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -36,7 +36,7 @@ from .errors import IntegerConversionError
 from .number import INTEGER_CONVERSION
 from .numbertype import PLAIN, NumberType, highest_number, holds_numbers, level, promote
 
-__all__: list[str] = []
+__all__ = ["route"]
 
 
 def _element(ty: Any) -> Any:
@@ -263,7 +263,8 @@ def _call_kernel(kernel: Any) -> Callable[..., Any]:
     return lower
 
 
-def _route(target: Any, kernel: Any, template: Any = _Routed) -> None:
+def route(target: Any, kernel: Any, template: Any = _Routed) -> None:
+    """Lead calls of `target` with arrays of numbers to a kernel."""
     type_global(target, template, kernel=kernel)
     lower_builtin((target, "kernel"), types.VarArg(types.Any))(_call_kernel(kernel))
 
@@ -333,11 +334,10 @@ for _target, _kernel in {
     np.argmax: kernels.argmax,
     np.any: kernels.any_true,
     np.all: kernels.all_true,
-    np.linalg.norm: kernels.norm,
     max: kernels.largest,
     min: kernels.smallest,
     np.cumprod: kernels.cumulative_product,
     value: conversion.values,
 }.items():
-    _route(_target, _kernel)
-_route(np.searchsorted, kernels.search, _RoutedWithScalars)
+    route(_target, _kernel)
+route(np.searchsorted, kernels.search, _RoutedWithScalars)

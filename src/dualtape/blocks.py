@@ -19,18 +19,24 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from ._jit import kernel
+from ._jit import kernel, specialized
+from .adjoints import row_of
 from .emit import invoke
+from .numbertype import level
 from .seed import empty_numbers, flat_view, flattened
 from .tape import BLOCK_FIELDS, item_size, tape_at, typed_view
 
 __all__ = [
     "ADJOINT_ARGS",
     "add_to_adjoint",
+    "add_to_rows",
     "adjoint_address",
     "emit_adjoint",
+    "has_rows",
     "load_array",
     "store_array",
+    "store_rows",
+    "tape_on",
 ]
 
 ADJOINT_ARGS = (types.int64,) * 4
@@ -124,6 +130,88 @@ def add_to_adjoint(adjoint: Any, rows: Any, more: Any, lane: Any, width: Any) ->
         if rows[i] > 0:
             at = rows[i] * width + lane
             adjoint[at] = adjoint[at] + source[i]
+
+
+@kernel
+def store_rows(address: Any, a: Any, number: Any) -> Any:
+    """Keep the rows of an array's elements of the type of `number`; return the offset.
+
+    Rows that follow each other, as those of inputs and of results of blocks do, take no room.
+    """
+    told_at = tape_at(address).store(16)
+    count, first = row_range(a, number)
+    told = load_array(address, told_at, 2, np.int64(0))
+    told[0], told[1] = count, first
+    if first < 0:
+        rows_at = tape_at(address).store(8 * count)
+        rows, source = load_array(address, rows_at, count, np.int64(0)), flattened(a)
+        for i in range(count):
+            rows[i] = row_of(source[i])
+        load_array(address, told_at, 2, np.int64(0))[1] = -1 - rows_at
+    return told_at
+
+
+def row_range(a: Any, number: Any) -> tuple[int, int]:
+    """Return how many rows there are, 0 if all elements are constant, and the first of them.
+
+    It is -1 where they do not follow each other.  An array of numbers of a lower level has no rows
+    on this tape (compiled code only).
+    """
+    raise NotImplementedError
+
+
+@specialized(row_range)
+def _row_range(a: Any, number: Any) -> Any:
+    if level(a.dtype) != number.level:
+        return lambda a, number: (np.int64(0), np.int64(0))
+
+    def of_numbers(a: Any, number: Any) -> Any:
+        if tape_of(a) == 0:
+            return np.int64(0), np.int64(0)
+        source = flattened(a)
+        first = row_of(source[0])
+        gaps = np.int64(first == 0)
+        for i in range(source.size):
+            gaps |= row_of(source[i]) ^ (first + i)
+        return source.size, first if gaps == 0 else np.int64(-1)
+
+    return of_numbers
+
+
+@kernel
+def has_rows(address: Any, offset: Any) -> Any:
+    """Return whether `store_rows` kept any."""
+    return load_array(address, offset, 1, np.int64(0))[0] > 0
+
+
+@kernel
+def add_to_rows(address: Any, offset: Any, adjoint: Any, more: Any, lane: Any, width: Any) -> None:
+    """Add an array to the adjoints of the rows that `store_rows` kept."""
+    told, source = load_array(address, offset, 2, np.int64(0)), flattened(more)
+    count, first = told[0], told[1]
+    if first < 0:
+        add_to_adjoint(
+            adjoint, load_array(address, -1 - first, count, np.int64(0)), more, lane, width
+        )
+        return
+    for i in range(count):
+        at = (first + i) * width + lane
+        adjoint[at] = adjoint[at] + source[i]
+
+
+def tape_on(a: Any, number: Any) -> int:
+    """Return the tape of an array's elements of the type of `number`; 0 if they are all constant.
+
+    An array of a lower level has a tape of its own, which is none here (compiled code only).
+    """
+    raise NotImplementedError
+
+
+@specialized(tape_on)
+def _tape_on(a: Any, number: Any) -> Any:
+    if level(a.dtype) == number.level:
+        return lambda a, number: tape_of(a)
+    return lambda a, number: np.int64(0)
 
 
 @kernel

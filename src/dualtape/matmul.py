@@ -16,20 +16,23 @@ import numpy as np
 from numba.extending import intrinsic
 
 from ._jit import kernel, specialized
-from .adjoints import row_of, rows_of, tracked, wide_like
+from .adjoints import row_of, tracked, wide_like
 from .blocks import (
-    add_to_adjoint,
+    add_to_rows,
     adjoint_address,
     base_array,
     base_value,
     block_rows,
     gather_adjoint,
+    has_rows,
     load_array,
     store_array,
+    store_rows,
     tape_of,
+    tape_on,
 )
 from .numbertype import NumberType, level, partial_type, promote
-from .seed import empty_numbers, flat_view
+from .seed import as_number, empty_numbers, flat_view
 from .sweeps import strong_product
 from .tape import grow, tape_at, typed_view
 
@@ -69,53 +72,54 @@ def base_like(typingctx: Any, number: Any) -> Any:
     return number.base(number), codegen
 
 
-def tape_of_two(a: Any, b: Any) -> int:
-    """Return the tape of the first active element (compiled code only)."""
-    raise NotImplementedError
-
-
-@specialized(tape_of_two)
-def _tape_of_two(a: Any, b: Any) -> Any:
-    on_a, on_b = (getattr(ty.dtype, "slots", 0) == 1 for ty in (a, b))
-    if not on_b:
-        return lambda a, b: tape_of(a)
-    if not on_a:
-        return lambda a, b: tape_of(b)
-
-    def of_either(a: Any, b: Any) -> Any:
-        found = tape_of(a)
-        return found if found != 0 else tape_of(b)
-
-    return of_either
+@kernel
+def tape_of_two(a: Any, b: Any, number: Any) -> int:
+    """Return the tape of the first element of the type of `number`; 0 if all are constant."""
+    found = tape_on(a, number)
+    return found if found != 0 else tape_on(b, number)
 
 
 @kernel
 def tracked_product(a: Any, b: Any) -> Any:
-    """Product of two matrices as a block."""
+    """Product of two matrices as a block; it keeps the factors of what is not constant."""
     if a.shape[1] != b.shape[0]:
         raise ValueError("incompatible array sizes for np.dot(a, b)")
     number = number_like(a, b)
     like = base_like(number)
-    c = base_product(base_array(a, like), base_array(b, like))
-    address = tape_of_two(a, b)
+    a0, b0 = plain_of(a, like), plain_of(b, like)
+    c = base_product(a0, b0)
+    address = tape_of_two(a, b, number)
     first = np.int64(0)
     if address != 0:
         tape = tape_at(address)
         first = tape.reserve(c.size)
         shape = np.array([a.shape[0], a.shape[1], b.shape[1], 0, 0, 0, 0])
-        offset = store_array(address, shape, np.int64(0))
-        shape[3] = store_array(address, rows_of(a), np.int64(0))
-        shape[4] = store_array(address, rows_of(b), np.int64(0))
+        shape[3] = store_rows(address, a, number)
+        shape[4] = store_rows(address, b, number)
         wide = wide_like(c)
-        shape[5] = store_array(address, base_array(a, like), wide)
-        shape[6] = store_array(address, base_array(b, like), wide)
-        load_array(address, offset, 7, np.int64(0))[:] = shape
+        if has_rows(address, shape[4]):
+            shape[5] = store_array(address, a0, wide)
+        if has_rows(address, shape[3]):
+            shape[6] = store_array(address, b0, wide)
+        offset = store_array(address, shape, np.int64(0))
         tape.add_block(first, first + c.size, address_of_adjoint(wide), offset)
     out = empty_numbers(c.shape, number)
     flat, values = flat_view(out), flat_view(c)
     for i in range(flat.size):
         flat[i] = tracked(values[i], first + i if address != 0 else 0, address, number)
     return out
+
+
+def plain_of(a: Any, like: Any) -> Any:
+    """Return an array one level down: a copy, or itself if it is there (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(plain_of)
+def _plain_of(a: Any, like: Any) -> Any:
+    if a.dtype == like:
+        return lambda a, like: a
+    return lambda a, like: base_array(a, like)
 
 
 def base_product(a: Any, b: Any) -> Any:
@@ -125,10 +129,23 @@ def base_product(a: Any, b: Any) -> Any:
 
 @specialized(base_product)
 def _base_product(a: Any, b: Any) -> Any:
-    if not getattr(a.dtype, "slots", 0):
+    number = promote([a.dtype, b.dtype])
+    if not isinstance(number, NumberType):
+        return lambda a, b: plain_product(a, b)
+    if not number.slots:
         return lambda a, b: np.dot(a, b)
-    below = tracked_product.at(a.dtype.level)
+    below = tracked_product.at(number.level)
     return lambda a, b: below(a, b)
+
+
+@kernel
+def plain_product(a: Any, b: Any) -> Any:
+    """Product of matrices of floats; those of one row or column are vectors to BLAS."""
+    if b.shape[1] == 1:
+        return np.dot(a, np.ascontiguousarray(b).reshape(b.size)).reshape((a.shape[0], 1))
+    if a.shape[0] == 1:
+        return np.dot(np.ascontiguousarray(a).reshape(a.size), b).reshape((1, b.shape[1]))
+    return np.dot(a, b)
 
 
 def address_of_adjoint(like: Any) -> int:
@@ -146,18 +163,17 @@ def _address_of_adjoint(like: Any) -> Any:
 def product_adjoint(address: Any, block: Any, lane: Any, width: Any, like: Any) -> None:
     """Add C_bar B^T to the adjoints of A and A^T C_bar to those of B."""
     first, offset = block_rows(address, block)
-    whole = np.int64(0)
-    head = load_array(address, offset, 7, whole)
+    head = load_array(address, offset, 7, np.int64(0))
     m, k, n = head[0], head[1], head[2]
-    rows_a = load_array(address, head[3], m * k, whole)
-    rows_b = load_array(address, head[4], k * n, whole)
-    a = load_array(address, head[5], m * k, like).reshape((m, k))
-    b = load_array(address, head[6], k * n, like).reshape((k, n))
     adjoint = typed_view(tape_at(address).adjoint, like)
     bar = empty_numbers((m, n), like)
     gather_adjoint(adjoint, first, bar, lane, width)
-    add_to_adjoint(adjoint, rows_a, times(bar, b.T), lane, width)
-    add_to_adjoint(adjoint, rows_b, times(a.T, bar), lane, width)
+    if has_rows(address, head[3]):
+        b = load_array(address, head[6], k * n, like).reshape((k, n))
+        add_to_rows(address, head[3], adjoint, times(bar, b.T), lane, width)
+    if has_rows(address, head[4]):
+        a = load_array(address, head[5], m * k, like).reshape((m, k))
+        add_to_rows(address, head[4], adjoint, times(a.T, bar), lane, width)
 
 
 def times(a: Any, b: Any) -> Any:
@@ -167,21 +183,23 @@ def times(a: Any, b: Any) -> Any:
 
 @specialized(times)
 def _times(a: Any, b: Any) -> Any:
-    if isinstance(a.dtype, NumberType):
-        return _base_product(a, b)
+    if isinstance(promote([a.dtype, b.dtype]), NumberType):
+        return lambda a, b: base_product(a, b)
+    return lambda a, b: careful_product(a, b)
 
-    def careful(a: Any, b: Any) -> Any:
-        c = np.dot(a, b)
-        s = c.sum()
-        if s - s != 0.0:  # inf or nan: only products with an exact zero may be left out
-            for i in range(c.shape[0]):
-                for j in range(c.shape[1]):
-                    c[i, j] = 0.0
-                    for k in range(a.shape[1]):
-                        c[i, j] += strong_product(a[i, k], b[k, j])
-        return c
 
-    return careful
+@kernel
+def careful_product(a: Any, b: Any) -> Any:
+    """Product of matrices of floats in which an exact zero stays zero."""
+    c = plain_product(a, b)
+    s = c.sum()
+    if s - s != 0.0:  # inf or nan: only products with an exact zero may be left out
+        for i in range(c.shape[0]):
+            for j in range(c.shape[1]):
+                c[i, j] = 0.0
+                for k in range(a.shape[1]):
+                    c[i, j] += strong_product(a[i, k], b[k, j])
+    return c
 
 
 @kernel
@@ -191,7 +209,7 @@ def tracked_dot(a: Any, b: Any) -> Any:
         raise ValueError("incompatible array sizes for np.dot(a, b)")
     number = number_like(a, b)
     like = base_like(number)
-    address = tape_of_two(a, b)
+    address = tape_of_two(a, b, number)
     s = like * 0.0
     if address == 0:
         for k in range(a.size):
@@ -201,8 +219,8 @@ def tracked_dot(a: Any, b: Any) -> Any:
     for k in range(a.size):
         x, y = base_value(a[k], like), base_value(b[k], like)
         s = s + x * y
-        add_entry(address, row_of(a[k]), y)
-        add_entry(address, row_of(b[k]), x)
+        add_entry(address, row_of(as_number(a[k], number)), y)
+        add_entry(address, row_of(as_number(b[k], number)), x)
     return tracked(s, close_statement(address), address, number)
 
 

@@ -162,7 +162,7 @@ def promote(arg_types: list[Any]) -> Any:
     arg_types = [getattr(ty, "settled", ty) for ty in arg_types]
     top = max(arg_types, key=level)
     for ty in arg_types:
-        if level(ty) == top.level and with_root(ty, root(top)) != top:
+        if level(ty) == level(top) and with_root(ty, root(top)) != top:
             raise MixedNumbersError(
                 f"{ty} and {top} cannot meet in one operation: both have level {top.level}. "
                 "Use numbers of one kind within one derivative."
