@@ -154,7 +154,7 @@ class Run:
         _, result = invoke(self.context, self.builder, twin, types_of, args, clean_up)
         for pair in made:
             self.release(*pair)
-        if plan.result == types.none:
+        if plan.result == types.none and not plan.in_place:
             with self.builder.if_then(cgutils.true_bit):
                 message = (plan.not_scalar(),)
                 self.context.call_conv.return_user_exc(self.builder, NotScalarError, message)
