@@ -20,15 +20,18 @@ FLOORS = [
     ["number", "dual", "hyperdual", "active"],
     [
         "elementary", "constructors", "seed", "read", "conversion", "arraykernels", "arrays",
-        "sweeps", "adjoints", "blocks", "matmul", "replay",
+        "sweeps", "adjoints", "blocks", "matmul", "replay", "dependence", "elimination",
     ],
     [
         "aliasing", "increments", "pending", "labels", "activate", "fingerprint", "plan", "run",
         "forward", "second",
         "reverse", "over_reverse", "pullback", "checkpoint", "loop", "alternative", "retell",
-        "driver", "rulemaking", "making", "modes",
+        "driver", "rulemaking", "making", "modes", "sparse_reverse",
     ],
-    ["products", "transforms", "testing", "recorder", "graph", "checkpointing"],
+    [
+        "products", "transforms", "testing", "recorder", "graph", "checkpointing", "sparse",
+        "sparse_hessian",
+    ],
 ]  # fmt: skip
 MODULES = sorted(module.name for module in pkgutil.iter_modules([str(SOURCE)]))
 LARGEST_FILE = 450

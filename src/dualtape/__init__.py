@@ -35,6 +35,9 @@ from .sparse import jacobian_sparsity as jacobian_sparsity
 from .sparse import prepare_sparse_jacobian as prepare_sparse_jacobian
 from .sparse import sparse_jacobian as sparse_jacobian
 from .sparse import value_and_sparse_jacobian as value_and_sparse_jacobian
+from .sparse_hessian import hessian_sparsity as hessian_sparsity
+from .sparse_hessian import prepare_sparse_hessian as prepare_sparse_hessian
+from .sparse_hessian import sparse_hessian as sparse_hessian
 from .testing import check_grad as check_grad
 from .transforms import grad as grad
 from .transforms import hessian as hessian

@@ -18,7 +18,14 @@ import numpy as np
 
 from ._jit import entry
 
-__all__ = ["row_coloring", "star_coloring", "star_places", "symmetric_pattern", "transpose"]
+__all__ = [
+    "row_coloring",
+    "star_coloring",
+    "star_places",
+    "symmetric_pattern",
+    "transpose",
+    "upper_places",
+]
 
 
 def transpose(indptr: Any, indices: Any, columns: int) -> Any:
@@ -62,6 +69,15 @@ def star_places(indptr: Any, indices: Any, colors: Any) -> Any:
 def symmetric_pattern(indptr: Any, indices: Any) -> Any:
     """Return the union of a square pattern and its transpose, with sorted indices."""
     return _symmetric_pattern(_index(indptr), _index(indices))
+
+
+def upper_places(indptr: Any, indices: Any, given_ptr: Any, given: Any) -> Any:
+    """Return which entry of a given pattern decides each entry of its symmetric union.
+
+    An entry and its mirror are decided by the same one: that of the upper triangle, where there is.
+    """
+    arrays = [_index(a) for a in (indptr, indices, given_ptr, given)]
+    return _upper_places(*arrays)
 
 
 def _index(a: Any) -> Any:
@@ -122,7 +138,7 @@ def _star_coloring(indptr: Any, indices: Any, order: Any) -> Any:
                 if members[colors[w]] == 1:
                     continue  # no path v - w - x - y with y like w: hubs cost nothing
             for x in indices[indptr[w] : indptr[w + 1]]:
-                if x == v or x == w or colors[x] < 0 or forbidden[colors[x]] == v:
+                if x in (v, w) or colors[x] < 0 or forbidden[colors[x]] == v:
                     continue
                 if colors[w] < 0:
                     forbidden[colors[x]] = v
@@ -188,3 +204,19 @@ def _symmetric_pattern(indptr: Any, indices: Any) -> Any:
             count += 1
         start[i + 1] = count
     return start, merged[:count].copy()
+
+
+@entry
+def _upper_places(indptr: Any, indices: Any, given_ptr: Any, given: Any) -> Any:
+    places = np.empty(indices.size, np.int64)
+    for i in range(indptr.size - 1):
+        for k in range(indptr[i], indptr[i + 1]):
+            row, column = min(np.int32(i), indices[k]), max(np.int32(i), indices[k])
+            for _ in range(2):
+                lo, hi = given_ptr[row], given_ptr[row + 1]
+                at = lo + np.searchsorted(given[lo:hi], column)
+                if at < hi and given[at] == column:
+                    break
+                row, column = column, row
+            places[k] = at
+    return places

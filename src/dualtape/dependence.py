@@ -5,11 +5,12 @@ rows are eliminated: with g_i the gradient of row i by the inputs,
 
     g_i = sum of partial * g_column over the entries of i,     g_input = unit vector.
 
-`elimination_plan` finds the patterns of all gradients that outputs need and lists the multiplications
-in this order, so that the same plan serves every later recording of the same structure (`elimination`
-runs it).  Every intermediate gradient is part of that of an output, so this never multiplies more
-than forward sweeps compressed by columns would.  Where gradients fill in, reverse sweeps over the
-tape can be cheaper; `pattern_by_bits` finds the pattern for them, 64 outputs a sweep.
+`elimination_plan` finds the patterns of all gradients that outputs need and lists the
+multiplications in this order, so that the plan serves every later recording of the same structure
+(`elimination` runs it).  Every intermediate gradient is part of that of an output, so this never
+multiplies more than forward sweeps compressed by columns would.  Where gradients fill in, reverse
+sweeps over the tape can be cheaper; `pattern_by_bits` finds the pattern for them, 64 outputs a
+sweep.
 
 A block (a product of arrays, a checkpointed call) does not tell its operands: what depends on its
 results is taken to depend on every input.

@@ -307,4 +307,4 @@ def _without_star(sig: Any) -> list[Any]:
 
 def count_numbers(arg: Any) -> int:
     """Return how many numbers an argument holds."""
-    return sum(map(_count, arg)) if isinstance(arg, tuple) else int(np.size(arg))
+    return sum(map(count_numbers, arg)) if isinstance(arg, tuple) else int(np.size(arg))

@@ -1,8 +1,8 @@
 """The sparse Jacobian of a recording: a program made once per structure of the tape, then run.
 
-Control flow is followed at every call, but most calls record rows with the same columns as the call
-before.  A `Program` holds the structure it was made for; where a new recording has it too, the values
-of the Jacobian are filled in without looking at patterns again, by one of three kernels:
+Control flow is followed at every call, but most calls record rows with the same columns as the
+call before.  A `Program` holds the structure it was made for; where a new recording has it too,
+the values of the Jacobian are filled in without looking at patterns again, by one of three kernels:
 
 * GATHER: every entry of the Jacobian is an entry of the tape, which is the sparse Jacobian itself;
 * ELIMINATE: multiplications in the order of `dependence.elimination_plan`;

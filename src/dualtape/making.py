@@ -84,6 +84,7 @@ def checked_mode(kind: str, mode: str) -> str:
 
 
 def checked_argnums(kind: str, argnums: Any) -> tuple[int, ...]:
+    """Return the argument numbers as a tuple, or raise."""
     positions = argnums if isinstance(argnums, tuple) else (argnums,)
     whole = all(isinstance(i, int | np.integer) and not isinstance(i, bool) for i in positions)
     if not positions or not whole or len(set(positions)) != len(positions):

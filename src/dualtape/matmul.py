@@ -29,7 +29,7 @@ from .blocks import (
     tape_of,
 )
 from .numbertype import NumberType, level, partial_type, promote
-from .seed import empty_numbers, flat_view
+from .seed import as_number, empty_numbers, flat_view
 from .sweeps import strong_product
 from .tape import grow, tape_at, typed_view
 
@@ -218,7 +218,7 @@ def tracked_sum(a: Any) -> Any:
             s = s + base_value(x, like)
         return tracked(s, 0, 0, number)
     open_statement(address, a.size)
-    one = like * 0.0 + 1.0
+    one = as_number(1.0, like)  # an expression would be a pending number, of another size
     for x in a.flat:
         s = s + base_value(x, like)
         add_entry(address, x.row, one)

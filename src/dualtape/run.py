@@ -104,6 +104,10 @@ class Run:
         self._owned.append(pair)
         return pair
 
+    def disown(self, pair: Any) -> None:
+        """Forget what `owned` was told: it is dropped elsewhere from here on."""
+        self._owned.remove(pair)
+
     def clean_up(self) -> None:
         """Drop what there is, before an exception goes on."""
         self.release_all(self._buffers)

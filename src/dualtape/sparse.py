@@ -1,8 +1,8 @@
 """Sparse Jacobians and Hessians as ``scipy.sparse`` arrays.
 
-Rows and columns are flat indices: ``J[i, j] = dy_i/dx_j``, elements of arrays in row-major order, the
-differentiated arguments one after another.  The pattern is that of the recording: an entry is stored
-where x_j takes part in y_i on the branch taken, also if its value is zero.
+Rows and columns are flat indices: ``J[i, j] = dy_i/dx_j``, elements of arrays in row-major order,
+the differentiated arguments one after another.  The pattern is that of the recording: an entry is
+stored where x_j takes part in y_i on the branch taken, also if its value is zero.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ from .sparse_reverse import sparse_driver
 __all__ = [
     "PreparedJacobian",
     "SparseJacobian",
+    "as_pattern",
+    "core_signature",
+    "filled",
+    "frame_of",
     "jacobian_sparsity",
     "prepare_sparse_jacobian",
     "sparse_jacobian",
@@ -155,7 +159,7 @@ def jacobian_sparsity(
     jacobian = _made("sparse_jacobian", f, argnums, out, "auto")
 
     def sparsity(*args: Any, **named: Any) -> Any:
-        return _as_pattern(jacobian(*args, **named))
+        return as_pattern(jacobian(*args, **named))
 
     sparsity.__name__ = f"jacobian_sparsity({name_of(f)})"
     return sparsity
@@ -267,7 +271,7 @@ class PreparedJacobian(SparseJacobian):
         options = jacobian._argnums, jacobian._out, jacobian._method, jacobian._with_value
         super().__init__(jacobian._core, jacobian._f, options)
         self.pattern: Any = None
-        self.pattern = _as_pattern(self(*args))
+        self.pattern = as_pattern(self(*args))
 
     def _arranged(self, indptr: Any, indices: Any, shape: tuple[int, int]) -> tuple[Any, Any]:
         if self.pattern is None:
@@ -311,7 +315,7 @@ def positions_in(pattern: Any, indptr: Any, indices: Any) -> Any:
 
 def frame_of(indptr: Any, indices: Any, shape: tuple[int, int], dtype: Any = np.float64) -> Any:
     """Return a matrix that `filled` makes others of the same pattern from."""
-    from scipy.sparse import csr_array  # importing it takes as long as the package itself
+    from scipy.sparse import csr_array  # noqa: PLC0415  # takes longer than the package itself
 
     made = csr_array((np.zeros(indices.size, dtype), indices, indptr), shape=shape)
     made.has_canonical_format = True
@@ -330,7 +334,8 @@ def filled(frame: Any, data: Any) -> Any:
     return made
 
 
-def _as_pattern(matrix: Any) -> Any:
+def as_pattern(matrix: Any) -> Any:
+    """Return where a matrix has entries, as a matrix of bool."""
     return filled(matrix, np.ones(matrix.nnz, np.bool_))
 
 
@@ -370,15 +375,15 @@ def _core(kind: str, function: Any, positions: tuple[int, ...], out: int | None)
 
     def make() -> Transform:
         with_value = kind.startswith("value")
-        driver = sparse_driver(twin(function), positions, out, with_value=with_value)
+        driver = sparse_driver(twin(function), positions, out, name=kind, with_value=with_value)
         inputs = positions if out is None else (*positions, out)
         name = f"{kind}({name_of(function)})"
-        made = Transform(_core_signature, driver, tuple(first + i for i in inputs), name)
+        made = Transform(core_signature, driver, tuple(first + i for i in inputs), name)
         return cached(made, function, key)
 
     made: Transform = remembered(function, key, make)
     return made
 
 
-def _core_signature(head, structure, outputs, a, b, c, *args):  # type: ignore[no-untyped-def]
-    ...
+def core_signature(head, structure, outputs, a, b, c, *args):  # type: ignore[no-untyped-def]
+    """Have the signature of a core: a `Program` and the arguments of the function."""

@@ -63,13 +63,12 @@ class RecordingInPlace(Recording):
 
 
 def sparse_driver(
-    twin: Any, argnums: tuple[int, ...], out: int | None, *, with_value: bool
+    twin: Any, argnums: tuple[int, ...], out: int | None, *, name: str, with_value: bool
 ) -> Callable[..., Any]:
     """Return the driver of (*program, *args) -> (value, tape, rows of the outputs, entries).
 
     The address of the tape is 0 where the entries are filled in.
     """
-    name = "value_and_sparse_jacobian" if with_value else "sparse_jacobian"
     positions = argnums if out is None else (*argnums, out)
 
     def sparse(typingctx: Any, packed: Any) -> Any:
@@ -129,10 +128,10 @@ def _recorded(run: Run, y_type: Any, *, in_place: bool) -> tuple[Recording, Any]
     found = run.input_leaves()
     if in_place:
         run.n = found[-1][2]  # what is written to is no input
-        recording = RecordingInPlace(run, found)
-        run.release(run.plan.result, recording.result)
-        run._owned.remove(recording.out)
-        return recording, recording.out[1]
+        written = RecordingInPlace(run, found)
+        run.release(run.plan.result, written.result)
+        run.disown(written.out)
+        return written, written.out[1]
     recording = Recording(run, found)
     return recording, as_vector(run, run.plan.result, recording.result)
 
