@@ -53,8 +53,8 @@ def sparse_jacobian(
     Parameters
     ----------
     f : function
-        Returns a number, an array, or a tuple or list of numbers; or writes its result into an
-        argument, see `out`.
+        Returns numbers, arrays or tuples of these, one after another; or writes its result into
+        an argument, see `out`.
     argnums : int or tuple of int
         Which arguments to differentiate; the columns of several stand one after another.
     out : int, optional

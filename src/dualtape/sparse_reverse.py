@@ -10,22 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from . import elimination, read, seed
+from . import adjoints, elimination, read, seed
 from ._jit import kernel
 from .active import Active
-from .adjoints import ravel, rows_of
 from .dual import VectorDual
 from .emit import unwrap, wrap, zero_partials
 from .errors import ArgumentError
 from .forward import as_vector, vector_type
 from .numbertype import NumberType
 from .over_reverse import read_columns
-from .plan import Plan, base_type, is_active
+from .plan import Plan, base_type, is_active, is_differentiable, leaves
 from .reverse import Recording
 from .run import Run
 from .seed import flat_view, flattened
@@ -77,7 +75,7 @@ def sparse_driver(
         _require_plain(plan, None if out is None else rest[out])
         plan.in_place = out is not None
         result = plan.run_twin(Active)
-        y_type = vector_type(plan, result) if out is None else plan.active[out]
+        y_type = _result_type(plan, result) if out is None else plan.active[out]
         value_type = base_type(y_type, plan.number) if with_value else types.none
         flat_rows, data = (types.Array(ty, 1, "C") for ty in (types.int64, types.float64))
         returned = types.Tuple((value_type, types.int64, flat_rows, data))
@@ -132,28 +130,45 @@ def _recorded(run: Run, y_type: Any, *, in_place: bool) -> tuple[Recording, Any]
         run.release(run.plan.result, written.result)
         run.disown(written.out)
         return written, written.out[1]
-    recording = Recording(run, found)
-    return recording, as_vector(run, run.plan.result, recording.result)
+    recording, result = Recording(run, found), run.plan.result
+    if y_type == result:
+        return recording, recording.result
+    return recording, as_vector(run, result, recording.result)
+
+
+def _result_type(plan: Plan, result: Any) -> Any:
+    """Return the type of a result: one array or number, or a tuple that holds arrays."""
+    nested = isinstance(result, types.BaseTuple) and any(
+        isinstance(item, types.Array | types.BaseTuple) for item in result
+    )
+    if nested and all(is_differentiable(leaf) for leaf in leaves(result)):
+        return result
+    return vector_type(plan, result)
 
 
 def _flat_rows(run: Run, recording: Recording, ty: Any, y: Any) -> Any:
     """Return the rows of a result as a flat array."""
-    if not isinstance(ty, types.Array):
-        row = recording.row(ty, y) if is_active(ty, run.plan.number) else None
-        return run.kernel(one_row, row or (types.int64, run.constant(0)))
-    rows = types.Array(types.int64, ty.ndim, "C")
-    shaped = rows, run.kernel(rows_of, (ty, y))
-    flat = run.kernel(ravel, shaped)
-    run.release(*shaped)
+    if isinstance(ty, types.Array):
+        shaped = recording.rows(ty, y)
+        flat = run.kernel(adjoints.ravel, shaped)
+        run.release(*shaped)
+        return flat
+    pieces = []
+    for leaf, value in run.items(ty, y):
+        passive = not isinstance(leaf, types.Array) and not is_active(leaf, run.plan.number)
+        row = types.int64, run.constant(0)
+        pieces.append(row if passive else recording.rows(leaf, value))
+    total = run.constant(0)
+    for piece in pieces:
+        total = run.builder.add(total, run.kernel(adjoints.count_rows, piece))
+    flat = run.kernel(adjoints.empty_rows, (types.intp, total))
+    at = run.constant(0)
+    for piece in pieces:
+        whole = types.Array(types.int64, 1, "C"), flat
+        run.kernel(adjoints.copy_rows, whole, (types.intp, at), piece)
+        at = run.builder.add(at, run.kernel(adjoints.count_rows, piece))
+        run.release(*piece)
     return flat
-
-
-@kernel
-def one_row(row: Any) -> Any:
-    """Return the row of a number as an array."""
-    rows = np.empty(1, np.int64)
-    rows[0] = row
-    return rows
 
 
 def compressed_driver(gradient: Any) -> Callable[..., Any]:
