@@ -41,7 +41,7 @@ def checked(jacobian, f, x):
 def entries_of(jacobian):
     """Return the compiled part of a sparse Jacobian that was called before."""
     program, *_ = jacobian._known
-    return lambda x: jacobian._core(*program, x)
+    return lambda x: jacobian._core(program, x)
 
 
 CASES = {

@@ -36,17 +36,20 @@ LARGEST = 2**31 - 1  # multiplications of a program
 
 
 class Program(NamedTuple):
-    """What makes a Jacobian of a recording of one structure; arrays, for compiled code.
+    """What makes a Jacobian of a recording of one structure.
+
+    All parts are arrays of uint32, and stand in one array (`packed`) as the argument of a call:
+    every array that Python passes costs as much as ten entries.
 
     Attributes
     ----------
-    head : int64 array
+    head : array
         Kind and sizes.
-    structure : uint32 array
+    structure : array
         Row ends, columns and blocks of the tape.
-    outputs : int64 array
+    outputs : array
         Rows of the outputs.
-    a, b, c : uint32 array
+    a, b, c : array
         GATHER: the tape's entry for every entry of the Jacobian.  ELIMINATE: target, source and
         entry of every multiplication.  SWEEP: colors of the outputs, and the pattern.
     """
@@ -60,12 +63,34 @@ class Program(NamedTuple):
 
 
 _NONE = np.zeros(0, np.uint32)
-EMPTY = Program(np.zeros(9, np.int64), _NONE, np.zeros(0, np.int64), _NONE, _NONE, _NONE)
+
+
+def packed(program: Program) -> Any:
+    """Return a program as one array: where each part ends, and the parts."""
+    ends = len(program) + np.cumsum([part.size for part in program])
+    return np.concatenate([ends, *program]).astype(np.uint32)
+
+
+EMPTY = packed(Program(np.zeros(9, np.uint32), *[_NONE] * 5))
 
 
 @kernel
-def has_structure(address: Any, outputs: Any, program: Any) -> Any:
+def unpacked(words: Any) -> Any:
+    """Return the program in an array."""
+    return Program(
+        words[6 : words[0]],
+        words[words[0] : words[1]],
+        words[words[1] : words[2]],
+        words[words[2] : words[3]],
+        words[words[3] : words[4]],
+        words[words[4] : words[5]],
+    )
+
+
+@kernel
+def has_structure(address: Any, outputs: Any, words: Any) -> Any:
     """Whether a recording has the structure that a program was made for."""
+    program = unpacked(words)
     tape, head = tape_at(address), program.head
     if head[KIND] == NOTHING or tape.rows != head[ROWS] or tape.entries != head[ENTRIES]:
         return False
@@ -75,7 +100,7 @@ def has_structure(address: Any, outputs: Any, program: Any) -> Any:
     differ = differences(tape.row_end, known, tape.rows)
     differ |= differences(tape.col, known[tape.rows :], tape.entries)
     for i in range(outputs.size):
-        differ |= np.uint32(outputs[i] != program.outputs[i])
+        differ |= np.uint32(outputs[i]) ^ program.outputs[i]
     at = tape.rows + tape.entries
     for k in range(tape.blocks):
         for side in range(2):
@@ -94,14 +119,15 @@ def differences(a: Any, b: Any, count: Any) -> Any:
 
 
 @kernel
-def new_data(matched: Any, program: Any) -> Any:
+def new_data(matched: Any, words: Any) -> Any:
     """Return room for the entries of a Jacobian, none where the program does not match."""
-    return np.empty(program.head[SIZE] if matched else 0, np.float64)
+    return np.empty(unpacked(words).head[SIZE] if matched else np.uint32(0), np.float64)
 
 
 @kernel
-def fill(address: Any, program: Any, data: Any) -> None:
+def fill(address: Any, words: Any, data: Any) -> None:
     """Fill in the entries of the Jacobian of a recording of the program's structure."""
+    program = unpacked(words)
     kind = program.head[KIND]
     if kind == GATHER:
         partial = typed_view(tape_at(address).partial, 0.0)
@@ -117,8 +143,8 @@ def fill(address: Any, program: Any, data: Any) -> None:
 def fill_by_elimination(address: Any, program: Any, data: Any) -> None:
     """Accumulate gradients of all needed rows; an exact zero stays zero."""
     partial = typed_view(tape_at(address).partial, 0.0)
-    size, copies = program.head[SIZE], program.head[COPIES]
-    gradient = np.zeros(size + program.head[SCRATCH] + 1)
+    size, copies = data.size, np.int64(program.head[COPIES])
+    gradient = np.zeros(size + np.int64(program.head[SCRATCH]) + 1)
     gradient[-1] = 1.0
     main = program.a.size - copies
     for k in range(main):
@@ -134,16 +160,16 @@ def fill_by_elimination(address: Any, program: Any, data: Any) -> None:
 @kernel
 def fill_by_sweeps(address: Any, program: Any, data: Any) -> None:
     """Sweep the tape for groups of outputs; see `lanes_for`."""
-    colors, done = program.head[COLORS], 0
+    colors, done = np.int64(program.head[COLORS]), 0
     while done < colors:
         width = lanes_for(colors - done)
         tape_at(address).clear_adjoints(width)
         adjoint = typed_view(tape_at(address).adjoint, 0.0)
         for i in range(program.outputs.size):
-            lane = np.int64(program.a[i]) - done
-            if 0 <= lane < width and program.outputs[i] > 0:
-                adjoint[program.outputs[i] * width + lane] = 1.0
-        first = 1 + program.head[INPUTS]
+            lane, row = np.int64(program.a[i]) - done, np.int64(program.outputs[i])
+            if 0 <= lane < width and row > 0:
+                adjoint[row * width + lane] = 1.0
+        first = 1 + np.int64(program.head[INPUTS])
         if width == 8:
             vector_sweep(address, first, 0.0, LANES_8)
         elif width == 4:
@@ -165,19 +191,19 @@ def lanes_for(colors: Any) -> Any:
 
 
 @entry
-def _fill(address: Any, program: Any, data: Any) -> None:
-    fill(address, program, data)
+def _fill(address: Any, words: Any, data: Any) -> None:
+    fill(address, words, data)
 
 
-def fill_from(address: int, program: Program) -> Any:
+def fill_from(address: int, words: Any, size: int) -> Any:
     """Return the entries of the Jacobian of a recording, from Python."""
-    data = np.empty(program.head[SIZE])
-    _fill(address, program, data)
+    data = np.empty(size)
+    _fill(address, words, data)
     return data
 
 
-def make_program(address: int, outputs: Any, n: int, method: str) -> tuple[Program, Any, Any]:
-    """Return the program of a recording, and the pattern of its Jacobian.
+def make_program(address: int, outputs: Any, n: int, method: str) -> tuple[Any, Any, Any]:
+    """Return the program of a recording, in one array, and the pattern of its Jacobian.
 
     Parameters
     ----------
@@ -192,7 +218,7 @@ def make_program(address: int, outputs: Any, n: int, method: str) -> tuple[Progr
 
     Returns
     -------
-    program, indptr, indices
+    words, indptr, indices
     """
     row_end, col, ranges = tape_arrays(address)
     most = sweep_cost(outputs.size, col.size)
@@ -215,9 +241,9 @@ def make_program(address: int, outputs: Any, n: int, method: str) -> tuple[Progr
         if method == "coloring" or not found or sweep_cost(count, col.size) < operations:
             head[[KIND, COLORS]] = SWEEP, count
             made = [a.astype(np.uint32) for a in (colors, indptr, indices)]
-            return Program(head, structure, outputs, *made), indptr, indices
+            return packed(Program(head, structure, outputs, *made)), indptr, indices
     head[[KIND, SCRATCH, COPIES]] = made[:3]
-    return Program(head, structure, outputs, *made[3:]), indptr, indices
+    return packed(Program(head, structure, outputs, *made[3:])), indptr, indices
 
 
 def sweep_cost(colors: int, entries: int) -> float:

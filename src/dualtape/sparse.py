@@ -16,7 +16,7 @@ import numpy as np
 from . import elimination
 from .activate import twin
 from .driver import Transform, as_float, count_numbers
-from .elimination import EMPTY, METHODS, Program
+from .elimination import EMPTY, METHODS
 from .errors import ArgumentError, PatternError
 from .making import cached, checked_argnums, checked_function, name_of, py_func_of
 from .memory import remembered
@@ -211,7 +211,7 @@ class SparseJacobian:
         self._core = core
         self._f = f
         self._argnums, self._out, self._method, self._with_value = options
-        self._known: tuple[Program, Any, Any] = (EMPTY, None, None)
+        self._known: tuple[Any, Any, Any] = (EMPTY, None, None)  # program, empty result, order
         self.__name__ = self.__qualname__ = core.__name__
         self.__wrapped__ = py_func_of(f)  # inspect.signature
 
@@ -223,7 +223,7 @@ class SparseJacobian:
         if named or len(args) == self._out:
             args = self._completed(args, named)
         program, frame, pick = self._known
-        value, address, rows, data = self._core(*program, *args)
+        value, address, rows, data = self._core(program, *args)
         if address:
             data, frame, pick = self._analyzed(address, rows, args)
         matrix = filled(frame, data if pick is None else np.append(data, 0.0)[pick])
@@ -246,7 +246,7 @@ class SparseJacobian:
         n = sum(count_numbers(args[i]) for i in self._argnums)
         try:
             made = elimination.make_program(address, rows, n, self._method)
-            data = elimination.fill_from(address, made[0])
+            data = elimination.fill_from(address, made[0], made[2].size)
         finally:
             release_tape(address)
         frame, pick = self._arranged(made[1], made[2], (rows.size, n))
@@ -369,8 +369,7 @@ def _positions(kind: str, argnums: tuple[int, ...], count: int) -> tuple[int, ..
 
 
 def _core(kind: str, function: Any, positions: tuple[int, ...], out: int | None) -> Transform:
-    """Return the compiled ``(*program, *args) -> (value, tape, rows, entries)``."""
-    first = len(Program._fields)
+    """Return the compiled ``(program, *args) -> (value, tape, rows, entries)``."""
     key = (kind, "core", positions, out)
 
     def make() -> Transform:
@@ -378,12 +377,12 @@ def _core(kind: str, function: Any, positions: tuple[int, ...], out: int | None)
         driver = sparse_driver(twin(function), positions, out, name=kind, with_value=with_value)
         inputs = positions if out is None else (*positions, out)
         name = f"{kind}({name_of(function)})"
-        made = Transform(core_signature, driver, tuple(first + i for i in inputs), name)
+        made = Transform(core_signature, driver, tuple(1 + i for i in inputs), name)
         return cached(made, function, key)
 
     made: Transform = remembered(function, key, make)
     return made
 
 
-def core_signature(head, structure, outputs, a, b, c, *args):  # type: ignore[no-untyped-def]
-    """Have the signature of a core: a `Program` and the arguments of the function."""
+def core_signature(program, *args):  # type: ignore[no-untyped-def]
+    """Have the signature of a core: a `Program` in one array, and the function's arguments."""

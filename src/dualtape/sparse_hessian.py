@@ -18,7 +18,7 @@ import numpy as np
 
 from . import coloring
 from .driver import Transform, count_numbers
-from .elimination import METHODS, Program
+from .elimination import METHODS
 from .errors import ArgumentError, PatternError
 from .making import cached, checked_function, name_of
 from .memory import remembered
@@ -258,8 +258,8 @@ def _core(function: Any) -> Transform:
             gradient("grad", function, 0, "reverse", None), (0,), None,
             name="sparse_hessian", with_value=False,
         )  # fmt: skip
-        first, name = len(Program._fields), f"sparse_hessian({name_of(function)})"
-        return cached(Transform(core_signature, driver, (first,), name), function, key)
+        name = f"sparse_hessian({name_of(function)})"
+        return cached(Transform(core_signature, driver, (1,), name), function, key)
 
     made: Transform = remembered(function, key, make)
     return made

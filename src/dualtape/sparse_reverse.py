@@ -31,12 +31,6 @@ from .seed import flat_view, flattened
 __all__ = ["LANES", "compressed_driver", "sparse_driver"]
 
 LANES = 8  # of a compressed product
-PARTS = len(elimination.Program._fields)
-
-
-def program_type(parts: Any) -> Any:
-    """Return the type of a `Program` whose parts were passed one by one, which costs less."""
-    return types.NamedTuple(list(parts), elimination.Program)
 
 
 class RecordingInPlace(Recording):
@@ -63,14 +57,14 @@ class RecordingInPlace(Recording):
 def sparse_driver(
     twin: Any, argnums: tuple[int, ...], out: int | None, *, name: str, with_value: bool
 ) -> Callable[..., Any]:
-    """Return the driver of (*program, *args) -> (value, tape, rows of the outputs, entries).
+    """Return the driver of (program, *args) -> (value, tape, rows of the outputs, entries).
 
     The address of the tape is 0 where the entries are filled in.
     """
     positions = argnums if out is None else (*argnums, out)
 
     def sparse(typingctx: Any, packed: Any) -> Any:
-        program, rest = program_type(packed[:PARTS]), packed[PARTS:]
+        words_type, *rest = packed
         plan = Plan(typingctx, twin, types.BaseTuple.from_types(rest), positions, name)
         _require_plain(plan, None if out is None else rest[out])
         plan.in_place = out is not None
@@ -81,9 +75,7 @@ def sparse_driver(
         returned = types.Tuple((value_type, types.int64, flat_rows, data))
 
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            values = cgutils.unpack_tuple(builder, args[0])
-            known = context.make_tuple(builder, program, values[:PARTS])
-            values = values[PARTS:]
+            known, *values = cgutils.unpack_tuple(builder, args[0])
             inner = context.make_tuple(builder, types.BaseTuple.from_types(rest), values)
             run = Run(plan, context, builder, inner)
             recording, y = _recorded(run, y_type, in_place=out is not None)
@@ -92,7 +84,7 @@ def sparse_driver(
             if with_value:
                 value = run.owned((value_type, run.base_value(y_type, y)[1]))[1]
             run.release(y_type, y)
-            where, given = (types.int64, recording.tape), (program, known)
+            where, given = (types.int64, recording.tape), (words_type, known)
             matched = run.kernel(elimination.has_structure, where, rows, given)
             match = types.boolean, matched
             made = run.owned((data, run.kernel(elimination.new_data, match, given)))
