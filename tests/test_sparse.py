@@ -376,6 +376,7 @@ def test_prepared_jacobian(rng):
         assert_sparse(found, dense(two_branches, x))
         np.testing.assert_array_equal(found.indices, pattern.indices)
         np.testing.assert_array_equal(found.indptr, pattern.indptr)
+        assert not found.indices.flags.writeable  # shared by all results
     for _ in range(2):
         with pytest.raises(PatternError, match="outside of the prepared pattern"):
             prepared(other)

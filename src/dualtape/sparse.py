@@ -30,6 +30,7 @@ __all__ = [
     "core_signature",
     "filled",
     "frame_of",
+    "frozen",
     "jacobian_sparsity",
     "prepare_sparse_jacobian",
     "sparse_jacobian",
@@ -141,8 +142,8 @@ def jacobian_sparsity(
 ) -> Callable[..., Any]:
     """Return a function that computes where the Jacobian can be other than zero.
 
-    Parameters are those of `sparse_jacobian`, and the pattern is that of its result: it belongs to
-    the branch taken, and not to the values of the partials.
+    Parameters, errors and cost are those of `sparse_jacobian`, and the pattern is that of its
+    result: it belongs to the branch taken, and not to the values of the partials.
 
     Returns
     -------
@@ -185,7 +186,8 @@ def prepare_sparse_jacobian(
     -------
     PreparedJacobian
         ``prepared(*args)`` is a ``csr_array`` whose ``indptr`` and ``indices`` have the same values
-        at every point; ``prepared.pattern`` is a ``csr_array`` of bool.
+        at every point; they are shared by the results and read-only. ``prepared.pattern`` is a
+        ``csr_array`` of bool.
 
     Raises
     ------
@@ -207,6 +209,8 @@ def prepare_sparse_jacobian(
 class SparseJacobian:
     """What `sparse_jacobian` returns; it remembers the structure of its last recording."""
 
+    _share = False
+
     def __init__(self, core: Transform, f: Any, options: tuple[Any, ...]) -> None:
         self._core = core
         self._f = f
@@ -226,7 +230,9 @@ class SparseJacobian:
         value, address, rows, data = self._core(program, *args)
         if address:
             data, frame, pick = self._analyzed(address, rows, args)
-        matrix = filled(frame, data if pick is None else np.append(data, 0.0)[pick])
+        if pick is not None:
+            data = np.append(data, 0.0)[pick]
+        matrix = filled(frame, data, self._share)
         return (value, matrix) if self._with_value else matrix
 
     def _completed(self, args: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, ...]:
@@ -267,6 +273,8 @@ class PreparedJacobian(SparseJacobian):
         Where entries are stored.
     """
 
+    _share = True
+
     def __init__(self, jacobian: SparseJacobian, args: tuple[Any, ...]) -> None:
         options = jacobian._argnums, jacobian._out, jacobian._method, jacobian._with_value
         super().__init__(jacobian._core, jacobian._f, options)
@@ -275,7 +283,7 @@ class PreparedJacobian(SparseJacobian):
 
     def _arranged(self, indptr: Any, indices: Any, shape: tuple[int, int]) -> tuple[Any, Any]:
         if self.pattern is None:
-            return super()._arranged(indptr, indices, shape)
+            return frozen(frame_of(indptr, indices, shape)), None
         pattern = self.pattern
         if shape != pattern.shape:
             raise PatternError(
@@ -290,7 +298,8 @@ class PreparedJacobian(SparseJacobian):
                 "or use sparse_jacobian."
             )
         same = pick.size == indices.size and np.array_equal(pick, np.arange(pick.size))
-        return frame_of(pattern.indptr, pattern.indices, shape), None if same else pick
+        frame = frozen(frame_of(pattern.indptr, pattern.indices, shape))
+        return frame, None if same else pick
 
 
 def positions_in(pattern: Any, indptr: Any, indices: Any) -> Any:
@@ -322,16 +331,24 @@ def frame_of(indptr: Any, indices: Any, shape: tuple[int, int], dtype: Any = np.
     return made
 
 
-def filled(frame: Any, data: Any) -> Any:
-    """Return a matrix of its own with the pattern of `frame`.
+def filled(frame: Any, data: Any, share: bool = False) -> Any:
+    """Return a matrix with the pattern of `frame`, whose arrays it may share or own.
 
     It is what ``copy.copy`` does, a state put into a new object; the checks of the constructor take
     several times as long as a small Jacobian.
     """
-    made = frame.__class__.__new__(frame.__class__)
-    made.__dict__.update(frame.__dict__)
-    made.data, made.indices, made.indptr = data, frame.indices.copy(), frame.indptr.copy()
+    made = object.__new__(frame.__class__)
+    state = {"data": data}
+    if not share:
+        state |= {"indices": frame.indices.copy(), "indptr": frame.indptr.copy()}
+    made.__dict__ = frame.__dict__ | state
     return made
+
+
+def frozen(frame: Any) -> Any:
+    """Make the index arrays of a frame read-only, so that they can be shared; return it."""
+    frame.indices.flags.writeable = frame.indptr.flags.writeable = False
+    return frame
 
 
 def as_pattern(matrix: Any) -> Any:

@@ -23,7 +23,7 @@ from .errors import ArgumentError, PatternError
 from .making import cached, checked_function, name_of
 from .memory import remembered
 from .modes import gradient
-from .sparse import SparseJacobian, as_pattern, core_signature, filled, frame_of
+from .sparse import SparseJacobian, as_pattern, core_signature, filled, frame_of, frozen
 from .sparse_reverse import LANES, compressed_driver, sparse_driver
 
 __all__ = ["PreparedHessian", "hessian_sparsity", "prepare_sparse_hessian", "sparse_hessian"]
@@ -72,7 +72,7 @@ def sparse_hessian(f: Function, *, method: str = "auto") -> SparseHessian:
     --------
     >>> import numpy as np, dualtape as ad
     >>> def f(x):
-    ...     return np.sum(x[1:] * x[:-1] ** 2)
+    ...     return x[1] * x[0] ** 2 + x[2] * x[1] ** 2
     >>> ad.sparse_hessian(f)(np.array([1.0, 2.0, 3.0])).toarray()
     array([[4., 2., 0.],
            [2., 6., 4.],
@@ -130,7 +130,8 @@ def prepare_sparse_hessian(f: Function, x: Any, *args: Any) -> PreparedHessian:
     Returns
     -------
     PreparedHessian
-        ``prepared(x, *args)`` is a ``csr_array`` with the same pattern at every point;
+        ``prepared(x, *args)`` is a ``csr_array`` with the same pattern at every point, whose index
+        arrays are shared and read-only;
         ``prepared.pattern`` is a ``csr_array`` of bool, ``prepared.colors`` the coloring.
 
     Raises
@@ -149,9 +150,10 @@ def prepare_sparse_hessian(f: Function, x: Any, *args: Any) -> PreparedHessian:
     Examples
     --------
     >>> import numpy as np, dualtape as ad
-    >>> hessian = ad.prepare_sparse_hessian(lambda x: np.sum(x[1:] * x[:-1]), np.zeros(4))
-    >>> hessian(np.ones(4)).toarray()[0], hessian.colors
-    (array([0., 1., 0., 0.]), array([1, 0, 2, 0], dtype=int32))
+    >>> hessian = ad.prepare_sparse_hessian(lambda x: x[0] * x[1] + x[1] ** 2, np.zeros(2))
+    >>> hessian(np.ones(2)).toarray(), hessian.colors
+    (array([[0., 1.],
+           [1., 2.]]), array([1, 0], dtype=int32))
     """
     return PreparedHessian(checked_function(f, "prepare_sparse_hessian"), x, *args)
 
@@ -167,7 +169,9 @@ class SparseHessian(SparseJacobian):
     def __call__(self, x: Any, *args: Any) -> Any:
         """Return the Hessian."""
         matrix = super().__call__(x, *args)
-        return Compressed(self._f, matrix)(x, *args) if self._by_products else matrix
+        if self._by_products:
+            return filled(matrix, Compressed(self._f, matrix)(x, *args).data)
+        return matrix
 
     def _arranged(self, indptr: Any, indices: Any, shape: tuple[int, int]) -> tuple[Any, Any]:
         """Return the symmetric pattern, and its entries among those of the Jacobian."""
@@ -182,7 +186,7 @@ class Compressed:
     def __init__(self, f: Any, matrix: Any) -> None:
         self._product = _compressed(f)
         self.colors = coloring.star_coloring(matrix.indptr, matrix.indices)
-        self.frame = filled(matrix, np.zeros(matrix.nnz))
+        self.frame = frozen(filled(matrix, np.zeros(matrix.nnz)))
         places = coloring.star_places(matrix.indptr, matrix.indices, self.colors)
         count = int(self.colors.max(initial=-1)) + 1
         n = self.colors.size
@@ -202,12 +206,13 @@ class Compressed:
         They show in the product with a vector that no coloring compresses.
         """
         products = self._product(self._seeds, *args)
-        matrix = filled(self.frame, products.ravel()[self._flat])
+        matrix = filled(self.frame, products.ravel()[self._flat], share=True)
         probe = self._seeds[:, self._probe]
         with np.errstate(all="ignore"):
             missed = abs(products[:, self._probe] - matrix @ probe)
-            size = filled(self.frame, abs(matrix.data)) @ probe + abs(products[:, self._probe])
-            return matrix, bool(np.any(missed > PROBE_TOLERANCE * size))
+            sizes = filled(self.frame, abs(matrix.data), share=True) @ probe
+            sizes += abs(products[:, self._probe])
+            return matrix, bool(np.any(missed > PROBE_TOLERANCE * sizes))
 
 
 class PreparedHessian:
