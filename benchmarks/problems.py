@@ -154,3 +154,74 @@ def bodies():
     """Return 50 bodies near the points of a grid, three coordinates each."""
     grid = np.array([[i, j, k] for i in range(5) for j in range(5) for k in range(2)], float)
     return (1.1 * grid + 0.05 * np.random.default_rng(0).standard_normal(grid.shape)).ravel()
+
+
+@njit
+def brusselator_in_place(x, out):
+    """Brusselator on a periodic grid by the method of lines; x[0] and x[1] are the two species."""
+    n = x.shape[1]
+    c = 0.02 * (n - 1) ** 2
+    for i in range(n):
+        up, down = (i if i > 0 else n) - 1, i + 1 if i < n - 1 else 0
+        for j in range(n):
+            left, right = (j if j > 0 else n) - 1, j + 1 if j < n - 1 else 0
+            u, v = x[0, i, j], x[1, i, j]
+            r = u * u * v
+            du = x[0, up, j] + x[0, down, j] + x[0, i, left] + x[0, i, right] - 4.0 * u
+            dv = x[1, up, j] + x[1, down, j] + x[1, i, left] + x[1, i, right] - 4.0 * v
+            out[0, i, j] = 1.0 + r - 4.4 * u + c * du
+            out[1, i, j] = 3.4 * u - r + c * dv
+
+
+@njit
+def brusselator(x):
+    """Return what `brusselator_in_place` writes."""
+    out = np.empty_like(x)
+    brusselator_in_place(x, out)
+    return out
+
+
+def brusselator_state(n):
+    """Return a smooth state on an n x n grid."""
+    i, j = np.meshgrid(np.arange(n) / n, np.arange(n) / n, indexing="ij")
+    return np.array([22.0 * j * (1.0 - j) ** 1.5, 27.0 * i * (1.0 - i) ** 1.5])
+
+
+@njit
+def pollu(y):
+    """Air pollution: 20 species, 25 reactions (Verwer 1994; Hairer and Wanner's test set)."""
+    r1, r2, r3 = 0.35 * y[0], 26.6 * y[1] * y[3], 12300.0 * y[4] * y[1]
+    r4, r5, r6 = 0.86e-3 * y[6], 0.82e-3 * y[6], 15000.0 * y[6] * y[5]
+    r7, r8, r9 = 0.13e-3 * y[8], 24000.0 * y[8] * y[5], 16500.0 * y[10] * y[1]
+    r10, r11, r12 = 9000.0 * y[10] * y[0], 0.022 * y[12], 12000.0 * y[9] * y[1]
+    r13, r14, r15 = 1.88 * y[13], 16300.0 * y[0] * y[5], 4.8e6 * y[2]
+    r16, r17, r18 = 0.35e-3 * y[3], 0.0175 * y[3], 1e8 * y[15]
+    r19, r20, r21 = 4.44e11 * y[15], 1240.0 * y[16] * y[5], 2.1 * y[18]
+    r22, r23, r24 = 5.78 * y[18], 0.0474 * y[0] * y[3], 1780.0 * y[18] * y[0]
+    r25 = 3.12 * y[19]
+    f = np.empty(20)
+    f[0] = -r1 - r10 - r14 - r23 - r24 + r2 + r3 + r9 + r11 + r12 + r22 + r25
+    f[1] = -r2 - r3 - r9 - r12 + r1 + r21
+    f[2] = -r15 + r1 + r17 + r19 + r22
+    f[3] = -r2 - r16 - r17 - r23 + r15
+    f[4] = -r3 + 2.0 * r4 + r6 + r7 + r13 + r20
+    f[5] = -r6 - r8 - r14 - r20 + r3 + 2.0 * r18
+    f[6] = -r4 - r5 - r6 + r13
+    f[7] = r4 + r5 + r6 + r7
+    f[8] = -r7 - r8
+    f[9] = -r12 + r7 + r9
+    f[10] = -r9 - r10 + r8 + r11
+    f[11] = r9
+    f[12] = -r11 + r10
+    f[13] = -r13 + r12
+    f[14] = r14
+    f[15] = -r18 - r19 + r16
+    f[16] = -r20
+    f[17] = r20
+    f[18] = -r21 - r22 - r24 + r23 + r25
+    f[19] = -r25 + r24
+    return f
+
+
+POLLU_STATE = np.zeros(20)
+POLLU_STATE[[1, 3, 6, 7, 8, 16]] = 0.2, 0.04, 0.1, 0.3, 0.01, 0.007

@@ -15,21 +15,24 @@ import dualtape
 SOURCE = Path(dualtape.__file__).parent
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-    ["errors", "_jit", "_rule", "rules", "special", "memory", "schedule"],
+    ["errors", "_jit", "_rule", "rules", "special", "memory", "schedule", "coloring"],
     ["byvalue", "partials", "emit", "numbertype", "jets", "tape", "pool", "recording"],
     ["number", "dual", "hyperdual", "active"],
     [
         "elementary", "constructors", "seed", "read", "conversion", "arraykernels", "arrays",
         "sweeps", "adjoints", "blocks", "matmul", "replay", "lapack", "planes", "solving",
-        "determinants", "symmetric", "linalg",
+        "determinants", "symmetric", "linalg", "dependence", "elimination",
     ],
     [
         "aliasing", "increments", "pending", "labels", "activate", "fingerprint", "plan", "run",
         "forward", "second",
         "reverse", "over_reverse", "pullback", "checkpoint", "loop", "alternative", "retell",
-        "driver", "rulemaking", "making", "modes",
+        "driver", "rulemaking", "making", "modes", "sparse_reverse",
     ],
-    ["products", "transforms", "testing", "recorder", "graph", "checkpointing"],
+    [
+        "products", "transforms", "testing", "recorder", "graph", "checkpointing", "sparse",
+        "sparse_hessian",
+    ],
 ]  # fmt: skip
 MODULES = sorted(module.name for module in pkgutil.iter_modules([str(SOURCE)]))
 LARGEST_FILE = 450

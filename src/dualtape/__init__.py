@@ -19,6 +19,7 @@ from .errors import IntegerConversionError as IntegerConversionError
 from .errors import MissingRuleError as MissingRuleError
 from .errors import MixedNumbersError as MixedNumbersError
 from .errors import NotScalarError as NotScalarError
+from .errors import PatternError as PatternError
 from .errors import TapeMemoryError as TapeMemoryError
 from .errors import UnsupportedFunctionError as UnsupportedFunctionError
 from .hyperdual import HyperDual as HyperDual
@@ -30,6 +31,13 @@ from .products import vjp as vjp
 from .recorder import Tape as Tape
 from .recorder import record as record
 from .rulemaking import custom_rule as custom_rule
+from .sparse import jacobian_sparsity as jacobian_sparsity
+from .sparse import prepare_sparse_jacobian as prepare_sparse_jacobian
+from .sparse import sparse_jacobian as sparse_jacobian
+from .sparse import value_and_sparse_jacobian as value_and_sparse_jacobian
+from .sparse_hessian import hessian_sparsity as hessian_sparsity
+from .sparse_hessian import prepare_sparse_hessian as prepare_sparse_hessian
+from .sparse_hessian import sparse_hessian as sparse_hessian
 from .testing import check_grad as check_grad
 from .transforms import grad as grad
 from .transforms import hessian as hessian

@@ -38,7 +38,7 @@ from .number import Number
 from .numbertype import highest_number
 from .retell import located, retold
 
-__all__ = ["Transform", "as_float"]
+__all__ = ["Transform", "as_float", "count_numbers"]
 
 
 class Driver:
@@ -222,7 +222,7 @@ class Transform(Forgetful):
         self._check_types(args)
         if hasattr(self.emit, "seen"):
             given = self._expanded(args)
-            self.emit.seen = sum(_count(given[i]) for i in self._positions(len(given)))
+            self.emit.seen = sum(count_numbers(given[i]) for i in self._positions(len(given)))
         try:
             return super()._compile_for_args(*args, **kws)
         except DualtapeError as error:
@@ -305,6 +305,6 @@ def _without_star(sig: Any) -> list[Any]:
     return found
 
 
-def _count(arg: Any) -> int:
+def count_numbers(arg: Any) -> int:
     """Return how many numbers an argument holds."""
-    return sum(map(_count, arg)) if isinstance(arg, tuple) else int(np.size(arg))
+    return sum(map(count_numbers, arg)) if isinstance(arg, tuple) else int(np.size(arg))

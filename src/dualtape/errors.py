@@ -16,6 +16,7 @@ __all__ = [
     "MissingRuleError",
     "MixedNumbersError",
     "NotScalarError",
+    "PatternError",
     "TapeMemoryError",
     "UnsupportedFunctionError",
 ]
@@ -54,6 +55,10 @@ class UnsupportedFunctionError(DualtapeError, TypeError):
 
 class DerivativeMismatchError(DualtapeError, AssertionError):
     """`check_grad` found a derivative that disagrees with its reference."""
+
+
+class PatternError(DualtapeError, ValueError):
+    """A prepared sparse derivative was called at a point where its pattern is larger."""
 
 
 class TapeMemoryError(DualtapeError, MemoryError):

@@ -27,6 +27,7 @@ from .run import CHUNKS
 
 __all__ = [
     "cached",
+    "checked_argnums",
     "checked_chunk",
     "checked_function",
     "checked_mode",
@@ -44,7 +45,7 @@ def make_transform(
     """Return the transform of a function for these options, made once."""
     function = checked_function(f, kind)
     single = not isinstance(argnums, tuple)
-    positions = _checked_argnums(kind, argnums)
+    positions = checked_argnums(kind, argnums)
     key = (kind, mode, positions, single, *options.values())
 
     def make() -> Transform:
@@ -82,7 +83,8 @@ def checked_mode(kind: str, mode: str) -> str:
     return mode
 
 
-def _checked_argnums(kind: str, argnums: Any) -> tuple[int, ...]:
+def checked_argnums(kind: str, argnums: Any) -> tuple[int, ...]:
+    """Return the argument numbers as a tuple, or raise."""
     positions = argnums if isinstance(argnums, tuple) else (argnums,)
     whole = all(isinstance(i, int | np.integer) and not isinstance(i, bool) for i in positions)
     if not positions or not whole or len(set(positions)) != len(positions):

@@ -236,7 +236,7 @@ def tracked_sum(a: Any) -> Any:
             s = s + base_value(x, like)
         return tracked(s, 0, 0, number)
     open_statement(address, a.size)
-    one = like * 0.0 + 1.0
+    one = as_number(1.0, like)  # an expression would be a pending number, of another size
     for x in a.flat:
         s = s + base_value(x, like)
         add_entry(address, x.row, one)

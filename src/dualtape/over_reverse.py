@@ -22,7 +22,7 @@ from .plan import Plan, base_type, is_active
 from .run import Run, pick_chunk, seed_leaf, sweep
 from .second import cut, nested_type, square
 
-__all__ = ["hessian_driver", "hvp_driver"]
+__all__ = ["hessian_driver", "hvp_driver", "read_columns"]
 
 
 def hvp_driver(gradient: Any) -> Callable[..., Any]:
@@ -80,7 +80,7 @@ def hessian_driver(
             with sweep(run, chunk) as (start, _):
                 pairs = zip(found, buffers, strict=True)
                 y = run.call_twin(found, [seed_leaf(run, *pair, start) for pair in pairs])
-                _read_columns(run, found, result[1], y, matrix, start, chunk)
+                read_columns(run, found, result[1], y, matrix, start, chunk)
                 with builder.if_then(builder.icmp_signed("==", start, run.constant(0))):
                     builder.store(run.base_value(result, y)[1], kept)
                 run.release(result, y)
@@ -98,7 +98,7 @@ def hessian_driver(
     return hessian
 
 
-def _read_columns(
+def read_columns(
     run: Run, found: list[Any], ty: Any, y: Any, matrix: Any, start: Any, chunk: int
 ) -> None:
     """Copy the partials of all gradients to columns of the Hessian."""

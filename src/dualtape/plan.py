@@ -88,6 +88,7 @@ class Plan:
         plain = types.float32 if narrow else types.float64
         self.base = max(numbers, key=level, default=plain)
         self.written = writes_of(twin)
+        self.in_place = False  # whether the result is what the function writes to an argument
 
     def _positions(self, argnums: tuple[int, ...]) -> tuple[int, ...]:
         count = len(self.packed)

@@ -104,6 +104,10 @@ class Run:
         self._owned.append(pair)
         return pair
 
+    def disown(self, pair: Any) -> None:
+        """Forget what `owned` was told: it is dropped elsewhere from here on."""
+        self._owned.remove(pair)
+
     def clean_up(self) -> None:
         """Drop what there is, before an exception goes on."""
         self.release_all(self._buffers)
@@ -154,7 +158,7 @@ class Run:
         _, result = invoke(self.context, self.builder, twin, types_of, args, clean_up)
         for pair in made:
             self.release(*pair)
-        if plan.result == types.none:
+        if plan.result == types.none and not plan.in_place:
             with self.builder.if_then(cgutils.true_bit):
                 message = (plan.not_scalar(),)
                 self.context.call_conv.return_user_exc(self.builder, NotScalarError, message)

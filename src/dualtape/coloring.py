@@ -1,0 +1,222 @@
+"""Coloring of sparsity patterns: which rows or columns may be computed together.
+
+Pure graph code on patterns in CSR form (`indptr`, `indices`, without duplicates); it knows nothing
+of derivatives.  The rows of a Jacobian that share no column can be seeded at once, and each entry
+read from the sum; for a symmetric Hessian a *star coloring* of its adjacency graph suffices: colors
+of neighbors differ and every path on four vertices has three colors, so that every entry or its
+mirror stands alone in a compressed column.
+
+A. H. Gebremedhin, F. Manne, A. Pothen, "What color is your Jacobian? Graph coloring for computing
+derivatives", SIAM Review 47 (2005), sections 3.4 and 4.4.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ._jit import entry
+
+__all__ = [
+    "row_coloring",
+    "star_coloring",
+    "star_places",
+    "symmetric_pattern",
+    "transpose",
+    "upper_places",
+]
+
+
+def transpose(indptr: Any, indices: Any, columns: int) -> Any:
+    """Return ``(indptr, indices, order)`` of the transposed pattern, with sorted indices.
+
+    Entry k of the transpose is entry ``order[k]`` of the pattern.
+    """
+    return _transpose(_index(indptr), _index(indices), columns)
+
+
+def row_coloring(indptr: Any, indices: Any, columns: int) -> Any:
+    """Return a color for every row, such that rows of one color share no column.
+
+    Greedy, rows with many entries first; empty rows get color 0.  Every coloring needs as many
+    colors as the fullest column has entries.
+    """
+    indptr, indices = _index(indptr), _index(indices)
+    column_ptr, rows, _ = _transpose(indptr, indices, columns)
+    return _row_coloring(indptr, indices, column_ptr, rows, _largest_first(indptr))
+
+
+def star_coloring(indptr: Any, indices: Any) -> Any:
+    """Return a star coloring of the adjacency graph of a symmetric pattern.
+
+    Greedy, vertices with many neighbors first; diagonal entries do not count.
+    """
+    indptr, indices = _index(indptr), _index(indices)
+    return _star_coloring(indptr, indices, _largest_first(indptr))
+
+
+def star_places(indptr: Any, indices: Any, colors: Any) -> Any:
+    """Return where each entry of a symmetric matrix H is read from B = H S.
+
+    S has a column for every color, the sum of the unit vectors of its vertices.  Entry k is
+    ``B[places[k, 0], places[k, 1]]``, the same place as its mirror's, so that what is read is
+    symmetric exactly; -1 where the coloring does not allow it to be read.
+    """
+    return _star_places(_index(indptr), _index(indices), _index(colors))
+
+
+def symmetric_pattern(indptr: Any, indices: Any) -> Any:
+    """Return the union of a square pattern and its transpose, with sorted indices."""
+    return _symmetric_pattern(_index(indptr), _index(indices))
+
+
+def upper_places(indptr: Any, indices: Any, given_ptr: Any, given: Any) -> Any:
+    """Return which entry of a given pattern decides each entry of its symmetric union.
+
+    An entry and its mirror are decided by the same one: that of the upper triangle, where there is.
+    """
+    arrays = [_index(a) for a in (indptr, indices, given_ptr, given)]
+    return _upper_places(*arrays)
+
+
+def _index(a: Any) -> Any:
+    return np.ascontiguousarray(a, dtype=np.int32)
+
+
+def _largest_first(indptr: Any) -> Any:
+    return np.argsort(-np.diff(indptr), kind="stable").astype(np.int32)
+
+
+@entry
+def _transpose(indptr: Any, indices: Any, columns: Any) -> Any:
+    start = np.zeros(columns + 1, np.int32)
+    for column in indices:
+        start[column + 1] += 1
+    for j in range(columns):
+        start[j + 1] += start[j]
+    rows = np.empty(indices.size, np.int32)
+    order = np.empty(indices.size, np.int32)
+    filled = start[:-1].copy()
+    for i in range(indptr.size - 1):
+        for k in range(indptr[i], indptr[i + 1]):
+            at = filled[indices[k]]
+            filled[indices[k]] = at + 1
+            rows[at], order[at] = i, k
+    return start, rows, order
+
+
+@entry
+def _row_coloring(indptr: Any, indices: Any, column_ptr: Any, rows: Any, order: Any) -> Any:
+    colors = np.full(indptr.size - 1, -1, np.int32)
+    forbidden = np.full(indptr.size, -1, np.int32)
+    for i in order:
+        for k in range(indptr[i], indptr[i + 1]):
+            j = indices[k]
+            for t in range(column_ptr[j], column_ptr[j + 1]):
+                if colors[rows[t]] >= 0:
+                    forbidden[colors[rows[t]]] = i
+        color = 0
+        while forbidden[color] == i:
+            color += 1
+        colors[i] = color
+    return colors
+
+
+@entry
+def _star_coloring(indptr: Any, indices: Any, order: Any) -> Any:
+    n = indptr.size - 1
+    colors = np.full(n, -1, np.int32)
+    members = np.zeros(n + 1, np.int32)  # how many vertices have a color
+    forbidden = np.full(n + 1, -1, np.int32)
+    for v in order:
+        for w in indices[indptr[v] : indptr[v + 1]]:
+            if w == v:
+                continue
+            if colors[w] >= 0:
+                forbidden[colors[w]] = v
+                if members[colors[w]] == 1:
+                    continue  # no path v - w - x - y with y like w: hubs cost nothing
+            for x in indices[indptr[w] : indptr[w + 1]]:
+                if x in (v, w) or colors[x] < 0 or forbidden[colors[x]] == v:
+                    continue
+                if colors[w] < 0:
+                    forbidden[colors[x]] = v
+                    continue
+                for y in indices[indptr[x] : indptr[x + 1]]:
+                    if y != w and colors[y] == colors[w]:
+                        forbidden[colors[x]] = v
+                        break
+        color = 0
+        while forbidden[color] == v:
+            color += 1
+        colors[v] = color
+        members[color] += 1
+    return colors
+
+
+@entry
+def _star_places(indptr: Any, indices: Any, colors: Any) -> Any:
+    n = indptr.size - 1
+    places = np.full((indices.size, 2), -1, np.int32)
+    count = 0  # of colors
+    for color in colors:
+        count = max(count, color + 1)
+    seen = np.zeros((2, count), np.int32)  # row that saw a color last (from 1), how often
+    alone = np.zeros(indices.size, np.bool_)
+    for i in range(n):
+        for k in range(indptr[i], indptr[i + 1]):
+            color = colors[indices[k]]
+            seen[1, color] = seen[1, color] + 1 if seen[0, color] == i + 1 else 1
+            seen[0, color] = i + 1
+        for k in range(indptr[i], indptr[i + 1]):
+            alone[k] = seen[1, colors[indices[k]]] == 1
+    for i in range(n):
+        for k in range(indptr[i], indptr[i + 1]):
+            j = indices[k]
+            if j < i:
+                continue
+            lo, hi = indptr[j], indptr[j + 1]
+            mirror = lo + np.searchsorted(indices[lo:hi], i)
+            if alone[k]:
+                places[k, 0], places[k, 1] = i, colors[j]
+            elif alone[mirror]:
+                places[k, 0], places[k, 1] = j, colors[i]
+            places[mirror] = places[k]
+    return places
+
+
+@entry
+def _symmetric_pattern(indptr: Any, indices: Any) -> Any:
+    n = indptr.size - 1
+    column_ptr, rows, _ = _transpose(indptr, indices, n)
+    start = np.zeros(n + 1, np.int32)
+    merged = np.empty(2 * indices.size, np.int32)
+    count = 0
+    for i in range(n):
+        a, b = indptr[i], column_ptr[i]
+        while a < indptr[i + 1] or b < column_ptr[i + 1]:
+            left = indices[a] if a < indptr[i + 1] else np.int32(n)
+            right = rows[b] if b < column_ptr[i + 1] else np.int32(n)
+            merged[count] = min(left, right)
+            a += left <= right
+            b += right <= left
+            count += 1
+        start[i + 1] = count
+    return start, merged[:count].copy()
+
+
+@entry
+def _upper_places(indptr: Any, indices: Any, given_ptr: Any, given: Any) -> Any:
+    places = np.empty(indices.size, np.int64)
+    for i in range(indptr.size - 1):
+        for k in range(indptr[i], indptr[i + 1]):
+            row, column = min(np.int32(i), indices[k]), max(np.int32(i), indices[k])
+            for _ in range(2):
+                lo, hi = given_ptr[row], given_ptr[row + 1]
+                at = lo + np.searchsorted(given[lo:hi], column)
+                if at < hi and given[at] == column:
+                    break
+                row, column = column, row
+            places[k] = at
+    return places
