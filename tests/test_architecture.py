@@ -30,8 +30,13 @@ FLOORS = [
         "reverse", "over_reverse", "pullback", "checkpoint", "loop", "alternative", "retell",
         "driver", "rulemaking", "making", "modes",
     ],
-    ["products", "transforms", "testing", "recorder", "graph", "checkpointing", "composed"],
-    ["memoize", "constraints", "minimizing", "optimize"],
+    ["products", "transforms", "testing", "recorder", "graph", "checkpointing", "composed",
+        "primal", "linear", "newton", "implicit",
+    ],
+    [
+        "memoize", "constraints", "minimizing", "optimize",
+        "implicitmethods", "sensitivity", "adjoint", "quadrature", "integrate",
+    ],
 ]  # fmt: skip
 MODULES = sorted(module.name for module in pkgutil.iter_modules([str(SOURCE)]))
 LARGEST_FILE = 450
@@ -88,7 +93,7 @@ def test_file_size_and_docstring(name):
     assert ast.get_docstring(ast.parse(text)), f"{name} has no module docstring"
 
 
-@pytest.mark.parametrize("name", ["optimize"])
+@pytest.mark.parametrize("name", ["optimize", "integrate"])
 def test_faces_of_scipy_are_documented(name):
     """They are imported by name: SciPy is not loaded with the package."""
     module = importlib.import_module(f"dualtape.{name}")

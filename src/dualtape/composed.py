@@ -31,7 +31,7 @@ def composed(
     def driver(typingctx: Any, packed: Any) -> Any:
         return plain_call(typingctx, twin(choose(packed)), packed)
 
-    return Transform(signature, driver, inputs, name)
+    return Transform(same_signature(signature), driver, inputs, name)
 
 
 def evaluated(f: Any, kind: str) -> Any:
@@ -41,8 +41,7 @@ def evaluated(f: Any, kind: str) -> Any:
         return function  # compiled as the user wants it
 
     def make() -> Transform:
-        signature = same_signature(py_func_of(function))
-        made = composed(lambda _: function, signature, (), name_of(function))
+        made = composed(lambda _: function, py_func_of(function), (), name_of(function))
         return cached(made, function, "evaluated")
 
     return remembered(function, "evaluated", make)

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 __all__ = [
     "ArgumentError",
+    "ConvergenceError",
     "DerivativeMismatchError",
     "DualtapeError",
     "IntegerConversionError",
     "MissingRuleError",
     "MixedNumbersError",
     "NotScalarError",
+    "SingularJacobianError",
     "TapeMemoryError",
     "UnsupportedFunctionError",
 ]
@@ -58,3 +60,11 @@ class DerivativeMismatchError(DualtapeError, AssertionError):
 
 class TapeMemoryError(DualtapeError, MemoryError):
     """A recording would take more memory than a tape may; see `checkpoint`."""
+
+
+class ConvergenceError(DualtapeError, RuntimeError):
+    """An iteration or an integration stopped before it reached its result."""
+
+
+class SingularJacobianError(DualtapeError, ArithmeticError):
+    """An equation's Jacobian is singular at its solution, which has no derivative there."""
