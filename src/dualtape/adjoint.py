@@ -202,22 +202,26 @@ class _Problem:
         slopes = remembered(self.function, key, self._slopes)
         by_both = jacobian(self.function, (1, 2))
 
-        def right_hand_side(t: float, adjoint: Any) -> Any:
-            return -np.concatenate(slopes(sol(t)[:n], p, t, adjoint[:n], args))
+        start, end = map(float, t_span)
+        forward = 1.0 if end >= start else -1.0
+        adjoint, now, count = np.zeros(n + p.size), end, 0
 
-        def jac(t: float, adjoint: Any) -> Any:
-            out = np.zeros((adjoint.size, adjoint.size))
-            out[:, :n] = -np.concatenate(by_both(t, sol(t)[:n], p, *args), axis=1).T
+        # Time is counted back from the last jump: steps there may be far below the spacing of t.
+        def right_hand_side(back: float, adjoint: Any) -> Any:
+            t = now - forward * back
+            return forward * np.concatenate(slopes(sol(t)[:n], p, t, adjoint[:n], args))
+
+        def jac(back: float, adjoint: Any) -> Any:
+            t, out = now - forward * back, np.zeros((adjoint.size, adjoint.size))
+            out[:, :n] = forward * np.concatenate(by_both(t, sol(t)[:n], p, *args), axis=1).T
             return out
 
         if is_implicit(options["method"]):
             options = {**options, "jac": jac}
-        start, end = map(float, t_span)
-        forward = 1.0 if end >= start else -1.0
-        adjoint, now, count = np.zeros(n + p.size), end, 0
         for t, added in sorted([*jumps, (start, 0.0)], key=lambda jump: -forward * jump[0]):
             if t != now:
-                found = scipy_integrate.solve_ivp(right_hand_side, (now, t), adjoint, **options)
+                span = (0.0, abs(now - t))
+                found = scipy_integrate.solve_ivp(right_hand_side, span, adjoint, **options)
                 adjoint, now = _finished(found, "backward").y[:, -1], t
                 count += found.nfev
             adjoint = adjoint + added
