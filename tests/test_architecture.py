@@ -6,6 +6,8 @@ import importlib
 import inspect
 import pkgutil
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,7 +33,11 @@ FLOORS = [
     ],
     [
         "products", "transforms", "testing", "recorder", "graph", "checkpointing", "sparse",
-        "sparse_hessian",
+        "sparse_hessian", "composed", "primal", "linear", "newton", "implicit",
+    ],
+    [
+        "memoize", "constraints", "minimizing", "optimize",
+        "implicitmethods", "sensitivity", "adjoint", "quadrature", "integrate",
     ],
 ]  # fmt: skip
 MODULES = sorted(module.name for module in pkgutil.iter_modules([str(SOURCE)]))
@@ -87,6 +93,26 @@ def test_file_size_and_docstring(name):
     text = (SOURCE / f"{name}.py").read_text()
     assert len(text.splitlines()) <= LARGEST_FILE
     assert ast.get_docstring(ast.parse(text)), f"{name} has no module docstring"
+
+
+@pytest.mark.parametrize("name", ["optimize", "integrate"])
+def test_faces_of_scipy_are_documented(name):
+    """They are imported by name: SciPy is not loaded with the package."""
+    module = importlib.import_module(f"dualtape.{name}")
+    for function in (getattr(module, name) for name in module.__all__):
+        doc = inspect.getdoc(function)
+        assert ">>>" in doc
+        assert "Parameters\n---" in doc
+        assert all(
+            p.annotation is not p.empty for p in inspect.signature(function).parameters.values()
+        )
+
+
+def test_import_does_not_load_scipys_solvers():
+    code = "import sys, dualtape; print([m for m in sys.modules if m.startswith('scipy.')])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "scipy.optimize" not in found.stdout
+    assert "scipy.integrate" not in found.stdout
 
 
 @pytest.mark.parametrize("name", PUBLIC)

@@ -13,6 +13,7 @@ from .checkpointing import checkpoint_loop as checkpoint_loop
 from .dual import VectorDual as VectorDual
 from .elementary import value as value
 from .errors import ArgumentError as ArgumentError
+from .errors import ConvergenceError as ConvergenceError
 from .errors import DerivativeMismatchError as DerivativeMismatchError
 from .errors import DualtapeError as DualtapeError
 from .errors import IntegerConversionError as IntegerConversionError
@@ -20,9 +21,12 @@ from .errors import MissingRuleError as MissingRuleError
 from .errors import MixedNumbersError as MixedNumbersError
 from .errors import NotScalarError as NotScalarError
 from .errors import PatternError as PatternError
+from .errors import SingularJacobianError as SingularJacobianError
 from .errors import TapeMemoryError as TapeMemoryError
 from .errors import UnsupportedFunctionError as UnsupportedFunctionError
 from .hyperdual import HyperDual as HyperDual
+from .implicit import implicit_minimum as implicit_minimum
+from .implicit import implicit_root as implicit_root
 from .pool import set_tape_limit as set_tape_limit
 from .products import derivative as derivative
 from .products import hvp as hvp

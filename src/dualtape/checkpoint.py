@@ -26,7 +26,7 @@ from .reverse import Recording
 from .run import Run
 from .sweeps import reverse_sweep
 
-__all__ = ["Kept", "checkpoint_driver", "tracked_number"]
+__all__ = ["Kept", "checkpoint_driver", "plain_call", "tracked_number"]
 
 
 def tracked_number(packed: Any) -> NumberType | None:
@@ -41,14 +41,15 @@ def checkpoint_driver(twin: Any, name: str) -> Callable[..., Any]:
     def call(typingctx: Any, packed: Any) -> Any:
         number = tracked_number(packed)
         if number is None:
-            return _plain_call(typingctx, twin, packed)
+            return plain_call(typingctx, twin, packed)
         block = CheckpointBlock(typingctx, twin, packed, number, name)
         return block.returned(packed), block.codegen
 
     return call
 
 
-def _plain_call(typingctx: Any, twin: Any, packed: Any) -> Any:
+def plain_call(typingctx: Any, twin: Any, packed: Any) -> Any:
+    """Return signature and code of a call of the twin, on numbers of whatever kind."""
     result = typingctx.resolve_value_type(twin).get_call_type(typingctx, tuple(packed), {})
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:

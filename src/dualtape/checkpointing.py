@@ -16,7 +16,7 @@ from .loop import loop_driver
 from .making import cached, checked_function, in_compiled_code, name_of, py_func_of
 from .memory import remembered
 
-__all__ = ["checkpoint", "checkpoint_loop"]
+__all__ = ["checkpoint", "checkpoint_loop", "same_signature"]
 
 
 def checkpoint(f: Callable[..., Any]) -> Any:
@@ -68,7 +68,7 @@ def checkpoint(f: Callable[..., Any]) -> Any:
     def make() -> Transform:
         name = f"checkpoint({name_of(function)})"
         driver = checkpoint_driver(twin(function), "checkpoint")
-        made = Transform(_same_signature(py_func_of(function)), driver, (), name)
+        made = Transform(same_signature(py_func_of(function)), driver, (), name)
         return cached(made, function, "checkpoint")
 
     return remembered(function, "checkpoint", make)
@@ -141,7 +141,7 @@ def loop_function(step: Callable[..., Any]) -> Transform:
 def _loop_signature(state: Any, n: Any, slots: Any, *args: Any) -> None: ...
 
 
-def _same_signature(py_func: Any) -> Any:
+def same_signature(py_func: Any) -> Any:
     """Return a copy: Numba refuses a function that is compiled inside of itself."""
     parts = py_func.__code__, py_func.__globals__, py_func.__name__, py_func.__defaults__
     copy = FunctionType(*parts, py_func.__closure__)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 __all__ = [
     "ArgumentError",
+    "ConvergenceError",
     "DerivativeMismatchError",
     "DualtapeError",
     "IntegerConversionError",
@@ -17,6 +18,7 @@ __all__ = [
     "MixedNumbersError",
     "NotScalarError",
     "PatternError",
+    "SingularJacobianError",
     "TapeMemoryError",
     "UnsupportedFunctionError",
 ]
@@ -63,3 +65,11 @@ class PatternError(DualtapeError, ValueError):
 
 class TapeMemoryError(DualtapeError, MemoryError):
     """A recording would take more memory than a tape may; see `checkpoint`."""
+
+
+class ConvergenceError(DualtapeError, RuntimeError):
+    """An iteration or an integration stopped before it reached its result."""
+
+
+class SingularJacobianError(DualtapeError, ArithmeticError):
+    """An equation's Jacobian is singular at its solution, which has no derivative there."""
