@@ -72,6 +72,7 @@ def test_what_the_user_gives_is_used():
                     np.exp(-1.0), rtol=1e-6)  # fmt: skip
 
 
+@pytest.mark.slow
 def test_vectorized_scalar_and_what_numba_refuses():
     def decay(t, y):
         return -2.0 * y
@@ -200,6 +201,7 @@ def kink(x, c):
     return np.sqrt(abs(x - c))
 
 
+@pytest.mark.slow
 def test_infinite_limits_and_refined_panels():
     s, a = v = np.array([2.0, 0.3])
     value, gradient = ad.value_and_grad(tails)(v)
@@ -248,7 +250,9 @@ def end_state(p, t=0.4):
     ]
 
 
-@pytest.mark.parametrize("method", ["LSODA", "BDF", "Radau"])
+@pytest.mark.parametrize(
+    "method", ["Radau", *(pytest.param(m, marks=pytest.mark.slow) for m in ("LSODA", "BDF"))]
+)
 def test_sensitivities_of_robertsons_problem(method):
     found = solve_ivp_sensitivity(robertson, (0.0, 0.4), START, RATES, method=method, **TIGHT)
     assert_allclose(found.y[:, -1], [9.8517e-01, 3.3864e-05, 1.4794e-02], rtol=2e-5)

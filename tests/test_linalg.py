@@ -305,6 +305,7 @@ def one_active(a, b):
     return s
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_constant_and_overwritten_operands(mode, rng):
     def reference(a, b):
@@ -500,6 +501,7 @@ def test_equal_eigenvalues(mode, rng):
     assert_allclose(ad.grad(projected, mode=mode)(a), expected, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_memory_of_the_pool_is_stable(mode, rng):
     a, b = *general(rng, 6), rng.standard_normal(6)

@@ -101,6 +101,7 @@ def test_what_the_user_gives_is_used():
     assert_allclose(seen["jac"](START), rosen_der(START), rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_value_and_gradient_in_one_function_get_a_hessian():
     both = ad.value_and_grad(rosenbrock)
     found = minimize(both, START, jac=True, method="trust-exact", options={"gtol": 1e-10})

@@ -242,6 +242,7 @@ def test_checkpoints(rng):
         assert_sparse(jacobian(x), dense(lambda x: step(step(x)) + x, x))
 
 
+@pytest.mark.slow
 def test_singular_partials():
     """What is multiplied by an exact zero is zero; everything else is IEEE arithmetic."""
 
@@ -473,6 +474,7 @@ def test_hessian_of_tuples_and_arrays():
     assert_sparse(prepared((2.0, np.array([1.0, 3.0])), 10.0), found.toarray())
 
 
+@pytest.mark.slow
 def test_options_are_checked():
     for made in (ad.sparse_jacobian, ad.value_and_sparse_jacobian, ad.sparse_hessian):
         with pytest.raises(ArgumentError, match="method is 'dense'"):

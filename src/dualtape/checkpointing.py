@@ -133,7 +133,9 @@ def loop_function(step: Callable[..., Any]) -> Transform:
 
     def make() -> Transform:
         name = f"checkpoint_loop({name_of(function)})"
-        return Transform(_loop_signature, loop_driver(twin(function), name), (), name)
+        return Transform(
+            same_signature(_loop_signature), loop_driver(twin(function), name), (), name
+        )
 
     return remembered(function, "checkpoint_loop", make)
 
