@@ -19,8 +19,8 @@ FLOORS = [
     ["byvalue", "partials", "emit", "numbertype", "jets", "tape", "pool", "recording"],
     ["number", "dual", "hyperdual", "active"],
     [
-        "elementary", "constructors", "seed", "read", "conversion", "arraykernels", "arrays",
-        "sweeps", "adjoints", "blocks", "matmul", "replay",
+        "elementary", "constructors", "seed", "read", "conversion", "arraykernels", "ordering",
+        "combining", "arrays", "sweeps", "adjoints", "blocks", "matmul", "replay",
     ],
     [
         "aliasing", "increments", "pending", "labels", "activate", "fingerprint", "plan", "run",
