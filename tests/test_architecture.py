@@ -21,9 +21,9 @@ FLOORS = [
     ["byvalue", "partials", "emit", "numbertype", "jets", "tape", "pool", "recording"],
     ["number", "dual", "hyperdual", "active"],
     [
-        "elementary", "constructors", "seed", "read", "conversion", "arraykernels", "arrays",
-        "sweeps", "adjoints", "blocks", "matmul", "replay", "lapack", "planes", "solving",
-        "determinants", "symmetric", "linalg", "dependence", "elimination",
+        "elementary", "constructors", "seed", "read", "conversion", "arraykernels", "ordering",
+        "combining", "arrays", "sweeps", "adjoints", "blocks", "matmul", "replay", "lapack",
+        "planes", "solving", "determinants", "symmetric", "linalg", "dependence", "elimination",
     ],
     [
         "aliasing", "increments", "pending", "labels", "activate", "fingerprint", "plan", "run",

@@ -8,7 +8,8 @@ count as roots when they leave the function or meet other arrays, because there 
 agree with an active one.
 
 Numba internals used (seen to work with 0.68): ``numba.core.ir`` and ``ir_utils``,
-``compiler.run_frontend``.
+``compiler.run_frontend``; ``np.unsafe.ndarray.empty_inferred``, in place of ``np.array`` of a
+comprehension.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 from numba import typed
 from numba.core import ir
 from numba.core.compiler import run_frontend
+from numba.np.unsafe.ndarray import empty_inferred
 
 from .conversion import array_from
 from .memory import remembered
@@ -251,6 +253,8 @@ class Aliases:
         op = getattr(definition, "op", None)
         if op == "call":
             function = constant_of(self.func_ir, definition.func)
+            if function is empty_inferred:  # np.array of a comprehension
+                return True
             return not definition.args and _in(function, {dict, list, typed.List, typed.Dict})
         return op == "build_map" or (op == "build_list" and not definition.items)
 

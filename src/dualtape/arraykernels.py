@@ -6,6 +6,7 @@ the additions is NumPy's under Numba: from the first element to the last.
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from numba.core import types
 from ._jit import generic, kernel, specialized
 from .conversion import values
 from .elementary import value
-from .matmul import is_tracked_product, tracked_dot, tracked_sum
+from .matmul import is_tracked_product, number_like, tracked_dot, tracked_sum
 from .planes import times
 from .seed import element_like, empty_numbers
 
@@ -215,38 +216,42 @@ def deviation(a: Any) -> Any:
 
 
 @kernel
-def norm(a: Any) -> Any:
-    """np.linalg.norm, Euclidean; its derivative at zero is 0, the element of least norm."""
-    h = element_like(a)
-    for x in a.flat:
-        h = np.hypot(h, x)
-    return h
-
-
-@kernel
-def cumulative_sum(a: Any) -> Any:
-    """np.cumsum of the flattened array."""
-    out = empty_numbers((a.size,), element_like(a))
-    s = element_like(a)
-    i = 0
-    for x in a.flat:
-        s = s + x
-        out[i] = s
-        i += 1
-    return out
+def cumulative_sum(a: Any, axis: Any = None) -> Any:
+    """np.cumsum of the flattened array, or along one axis."""
+    return running(a, axis, operator.add)
 
 
 @kernel
 def cumulative_product(a: Any) -> Any:
     """np.cumprod of the flattened array."""
-    out = empty_numbers((a.size,), element_like(a))
-    p = element_like(a) + 1.0
-    i = 0
-    for x in a.flat:
-        p = p * x
-        out[i] = p
-        i += 1
-    return out
+    return running(a, None, operator.mul)
+
+
+def running(a: Any, axis: Any, combine: Any) -> Any:
+    """Combine every element with all before it (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(running)
+def _running(a: Any, axis: Any, combine: Any) -> Any:
+    if isinstance(axis, types.NoneType | types.Omitted):
+
+        def flat(a: Any, axis: Any, combine: Any) -> Any:
+            out = a.flatten()
+            for i in range(1, out.size):
+                out[i] = combine(out[i - 1], out[i])
+            return out
+
+        return flat
+
+    def along(a: Any, axis: Any, combine: Any) -> Any:
+        out = a.copy()
+        moved = leading(out, check_axis(axis, a.ndim))
+        for i in range(1, moved.shape[0]):
+            moved[i] = combine(moved[i - 1], moved[i])
+        return out
+
+    return along
 
 
 @kernel
@@ -279,7 +284,7 @@ def fill(a: Any, x: Any) -> None:
 @kernel
 def outer(a: Any, b: Any) -> Any:
     """np.outer."""
-    out = empty_numbers((a.size, b.size), element_like(a) * element_like(b))
+    out = empty_numbers((a.size, b.size), number_like(a, b))
     i = 0
     for x in a.flat:
         j = 0

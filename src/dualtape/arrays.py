@@ -29,7 +29,7 @@ from numba.extending import lower_builtin
 from numba.np import arrayobj, npyimpl
 
 from . import arraykernels as kernels
-from . import conversion
+from . import combining, conversion, ordering
 from .elementary import CPU_FIRST, ELEMENTWISE, WITH_INTEGERS, scalar_code, type_global, value
 from .emit import invoke
 from .errors import IntegerConversionError
@@ -256,6 +256,11 @@ class _RoutedWithScalars(_Routed):
         return any(highest_number(arg) is not None for arg in args)
 
 
+class _RoutedSequences(_Routed):
+    def _wanted(self, args: Any) -> bool:
+        return super()._wanted(args) and not any(isinstance(arg, types.Array) for arg in args)
+
+
 def _call_kernel(kernel: Any) -> Callable[..., Any]:
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return invoke(context, builder, kernel_at(kernel, sig.args), sig.args, args)[1]
@@ -299,6 +304,7 @@ METHODS = {
     "all": kernels.all_true,
     "fill": kernels.fill,
     "astype": conversion.as_type,
+    **ordering.SORT_METHODS,
 }
 
 
@@ -338,6 +344,12 @@ for _target, _kernel in {
     min: kernels.smallest,
     np.cumprod: kernels.cumulative_product,
     value: conversion.values,
+    **ordering.STATISTICS,
+    **combining.COMBINATIONS,
 }.items():
     route(_target, _kernel)
 route(np.searchsorted, kernels.search, _RoutedWithScalars)
+for _target, _kernel in (ordering.ACTIVE_POINTS | combining.FROM_SCALARS).items():
+    route(_target, _kernel, _RoutedWithScalars)
+for _target, _kernel in combining.FROM_SEQUENCES.items():
+    route(_target, _kernel, _RoutedSequences)

@@ -217,3 +217,19 @@ def _base_zero(a: Any) -> Any:
         return base(), lambda context, builder, sig, args: context.get_constant_null(base)
 
     return lambda a: zero()
+
+
+def promoted_zero(x: Any, y: Any, z: Any) -> Any:
+    """Return a zero of the type that holds all of these, or their elements (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(promoted_zero)
+def _promoted_zero(x: Any, y: Any, z: Any) -> Any:
+    number = promote([types.unliteral(getattr(ty, "dtype", ty)) for ty in (x, y, z)])
+
+    @intrinsic
+    def zero(typingctx: Any) -> Any:
+        return number(), lambda context, builder, sig, args: context.get_constant_null(number)
+
+    return lambda x, y, z: zero()

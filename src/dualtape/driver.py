@@ -32,6 +32,8 @@ from numba.core.typing.templates import AbstractTemplate, infer_global, signatur
 from numba.core.untyped_passes import FixupArgs
 from numba.extending import lower_builtin, models, register_model
 
+from .activate import twin
+from .aliasing import is_library
 from .errors import ArgumentError, DualtapeError
 from .memory import Forgetful
 from .number import Number
@@ -228,7 +230,8 @@ class Transform(Forgetful):
         except DualtapeError as error:
             raise located(error, self.__name__) from error.__cause__
         except (numba_errors.NumbaError, numba_errors.UnsupportedBytecodeError) as error:
-            raise retold(error, self.__name__, self.py_func) from error
+            cause = self._refusal(args) or error
+            raise retold(cause, self.__name__, self.py_func) from cause
 
     def compile(self, sig: Any) -> Any:
         """Compile for argument types, or load from the cache."""
@@ -236,6 +239,16 @@ class Transform(Forgetful):
         if hasattr(self.emit, "prepare"):
             self.emit.prepare(types.BaseTuple.from_types(_without_star(sig)))
         return made
+
+    def _refusal(self, args: tuple[Any, ...]) -> Exception | None:
+        """Return Numba's error for the function without derivatives; None if it compiles."""
+        if is_library(self.py_func):  # not the parameters of the user's function, as for hvp
+            return None
+        try:
+            twin(self.py_func).compile(tuple(map(self.typeof_pyval, self._expanded(args))))
+        except numba_errors.NumbaError as error:
+            return error
+        return None
 
     def _expanded(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return the arguments with what ``*args`` collected among them."""

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba.core import types
 
 from ._jit import generic, kernel, specialized
-from .arraykernels import norm as euclidean
 from .arrays import route
 from .conversion import values
 from .determinants import determinant, log_determinant
@@ -24,9 +22,6 @@ NOT_SQUARE = "Last 2 dimensions of the array must be square."
 NOT_FULL_RANK = (
     "lstsq: the matrix has not full rank; the solution of least norm is not differentiable there. "
     "Remove dependent columns or add a small multiple of the identity."
-)
-NO_SUCH_NORM = (
-    "norm of a matrix of active numbers: expected the order None, 'fro', 1, -1, inf or -inf"
 )
 NOT_FITTING = "Incompatible array sizes, system is not dimensionally valid."
 
@@ -230,62 +225,6 @@ def sums_of_squares(rest: Any, plain: Any) -> Any:
     return out
 
 
-# Norms
-
-
-@kernel
-def norm(a: Any, ord: Any = None) -> Any:
-    """np.linalg.norm; of a matrix the Frobenius norm and those of orders 1 and inf."""
-    return norm_of(a, ord)
-
-
-def norm_of(a: Any, order: Any) -> Any:
-    """Return a norm (compiled code only)."""
-    raise NotImplementedError
-
-
-@specialized(norm_of)
-def _norm_of(a: Any, order: Any) -> Any:
-    if isinstance(order, types.NoneType | types.Omitted):
-        return lambda a, order: euclidean(a)
-    if isinstance(order, types.UnicodeType):
-        return _named_norm
-    return _vector_norm if a.ndim == 1 else _matrix_norm
-
-
-def _named_norm(a: Any, order: Any) -> Any:
-    if order != "fro":
-        raise ValueError(NO_SUCH_NORM)
-    return euclidean(a)
-
-
-def _vector_norm(a: Any, order: Any) -> Any:
-    if order == 2:
-        return euclidean(a)
-    sizes = np.abs(a)
-    if order == np.inf:
-        return np.max(sizes)
-    if order == -np.inf:
-        return np.min(sizes)
-    s = element_like(a)
-    if order == 0:
-        for x in sizes:
-            s = s + (x != 0.0)
-        return s
-    if order == 1:
-        return np.sum(sizes)
-    for x in sizes:
-        s = s + x**order
-    return s ** (1.0 / order)
-
-
-def _matrix_norm(a: Any, order: Any) -> Any:
-    if abs(order) != 1 and abs(order) != np.inf:
-        raise ValueError(NO_SUCH_NORM)
-    sums = np.sum(np.abs(a), axis=0 if abs(order) == 1 else 1)
-    return np.max(sums) if order > 0 else np.min(sums)
-
-
 for _target, _kernel in {
     np.linalg.solve: solve,
     np.linalg.inv: inv,
@@ -295,6 +234,5 @@ for _target, _kernel in {
     np.linalg.eigh: eigh,
     np.linalg.eigvalsh: eigvalsh,
     np.linalg.lstsq: lstsq,
-    np.linalg.norm: norm,
 }.items():
     route(_target, _kernel)
