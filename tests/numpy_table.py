@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 
 from dualtape import MissingRuleError, UnsupportedFunctionError
@@ -776,10 +777,37 @@ def stencil_steps(x):
     return u
 
 
+@numba.stencil
+def neighbors(u):
+    return u[-1, 0] * u[1, 0] + u[0, -1] - 4.0 * u[0, 0] ** 2 + u[0, 2]
+
+
+@numba.stencil(cval=1.5, standard_indexing=("w",))
+def weighted_neighbors(u, a, w):
+    return w[0] * u[-1] * a[1] + w[2] * u[2] * a[0]
+
+
+@numba.stencil(neighborhood=((-2, 0),))
+def moving_product(u):
+    p = 1.0
+    for i in range(-2, 1):
+        p *= u[i]
+    return p
+
+
 family = "stencil"
 row(family, "1-D loop", stencil_1d)
 row(family, "2-D loop", stencil_2d, MATRIX)
 row(family, "steps on slices of an array in place", stencil_steps)
+# Called from Python a stencil is compiled anew each time.
+row(family, "numba.stencil", numba.njit(lambda x: neighbors(x * x)), MATRIX)
+row(
+    family,
+    "numba.stencil with a border, more arrays, a neighborhood",
+    numba.njit(lambda x, a: weighted_neighbors(x, a, x) + moving_product(x)),
+    VECTOR,
+    PASSIVE,
+)
 
 
 if __name__ == "__main__":

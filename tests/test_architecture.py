@@ -20,7 +20,7 @@ FLOORS = [
     ["number", "dual", "hyperdual", "active"],
     [
         "elementary", "constructors", "seed", "read", "conversion", "arraykernels", "ordering",
-        "combining", "arrays", "sweeps", "adjoints", "blocks", "matmul", "replay",
+        "combining", "arrays", "stencil", "sweeps", "adjoints", "blocks", "matmul", "replay",
     ],
     [
         "aliasing", "increments", "pending", "labels", "activate", "fingerprint", "plan", "run",

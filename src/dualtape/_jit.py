@@ -30,6 +30,7 @@ __all__ = [
     "StampedCache",
     "compiled",
     "entry",
+    "internal",
     "kernel",
     "package_stamp",
     "specialized",
@@ -128,6 +129,11 @@ class Kernel:
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function of the package lazily; see `Kernel`."""
     return Kernel(function)
+
+
+def internal(function: Callable[..., Any]) -> Any:
+    """Compile a function made while a user's is compiled; only called from compiled code."""
+    return numba.njit(nogil=True, **_INTERNAL)(function)
 
 
 def entry(function: Callable[..., Any]) -> Any:

@@ -180,12 +180,12 @@ for _op, _inplace in _INPLACE.items():
     register(_inplace, _op, _power_type if _op is operator.pow else None)
 for _unary in (operator.neg, operator.pos):
     register(_unary, _unary)
-for _comparison, _ufunc in {
+for _comparison, _same in {
     operator.lt: np.less, operator.le: np.less_equal, operator.gt: np.greater,
     operator.ge: np.greater_equal, operator.eq: np.equal, operator.ne: np.not_equal,
 }.items():  # fmt: skip
     register(_comparison, _comparison, _boolean)
-    register(_ufunc, _comparison, _boolean)
+    register(_same, _comparison, _boolean)
 for _ufunc, _operator in {
     np.add: operator.add,
     np.subtract: operator.sub,
