@@ -334,7 +334,6 @@ row(
         + np.linalg.norm(x, -np.inf) ** 2
         + np.linalg.norm(x, 3.0) * np.linalg.norm(x, 0)
     ),
-    is_quick=True,
 )
 row(
     family,
@@ -347,7 +346,7 @@ row(
     ),
     MATRIX,
 )
-row(family, "ptp", lambda x: np.ptp(x) ** 2, MATRIX, is_quick=True)
+row(family, "ptp", lambda x: np.ptp(x) ** 2, MATRIX)
 row(family, "median", lambda x: np.median(x) ** 2 + np.median(x[1:]) ** 3)
 row(
     family,
@@ -365,7 +364,6 @@ row(
     family,
     "nansum nanprod nanmin nanmax nanmean",
     lambda x: np.nansum(x * x) * np.nanprod(x) + np.nanmin(x) * np.nanmax(x) + np.nanmean(x) ** 2,
-    is_quick=True,
 )
 no_rule(family, "cov corrcoef", lambda x: np.cov(x) * np.corrcoef(x), MATRIX)
 row(

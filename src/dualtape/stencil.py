@@ -7,7 +7,8 @@ seen from that element.  A window has no extent, so a negative index is not coun
 Numba internals used (seen to work with 0.68): ``StencilFunc`` with its ``kernel_ir``, ``options``
 and ``neighborhood``; ``ir_utils.find_const``,
 ``get_definition``; an index of an array of layout "A" is
-``data + index * stride``, after the extent was added to a negative one.
+``data + index * stride``, after the extent was added to a negative one (so NUMBA_BOUNDSCHECK must
+not be set).
 """
 
 from __future__ import annotations
@@ -142,11 +143,14 @@ def _filling(kernel: Any, relative: tuple[bool, ...], reach: Any) -> Any:
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             target = context.make_array(out)(context, builder, args[1])
             values = cgutils.unpack_tuple(builder, args[0], len(arrays))
+            shape = cgutils.unpack_tuple(builder, target.shape)
+            moving = _moving(arrays, relative)
+            for ty, value, moves in zip(arrays, values, moving, strict=True):
+                if moves:
+                    _check_extents(context, builder, ty, value, shape)
             extents = [
                 builder.add(extent, llvm.Constant(extent.type, min(low, 0) - max(high, 0)))
-                for extent, (low, high) in zip(
-                    cgutils.unpack_tuple(builder, target.shape), reach, strict=True
-                )
+                for extent, (low, high) in zip(shape, reach, strict=True)
             ]
             with cgutils.loop_nest(builder, extents, extents[0].type) as position:
                 index = [
@@ -155,9 +159,7 @@ def _filling(kernel: Any, relative: tuple[bool, ...], reach: Any) -> Any:
                 ]
                 given = [
                     _window(context, builder, ty, value, index) if moves else value
-                    for ty, value, moves in zip(
-                        arrays, values, _moving(arrays, relative), strict=True
-                    )
+                    for ty, value, moves in zip(arrays, values, moving, strict=True)
                 ]
                 made, result = invoke(context, builder, kernel, windows, given)
                 result = context.cast(builder, result, made, out.dtype)
@@ -174,6 +176,15 @@ def _moving(arrays: Any, relative: tuple[bool, ...]) -> list[bool]:
     return [
         isinstance(ty, types.Array) and moves for ty, moves in zip(arrays, relative, strict=False)
     ]
+
+
+def _check_extents(context: Any, builder: Any, ty: Any, value: Any, shape: Any) -> None:
+    """Raise, as Numba does, where an array is smaller than the first one."""
+    source = context.make_array(ty)(context, builder, value)
+    for extent, wanted in zip(cgutils.unpack_tuple(builder, source.shape), shape, strict=True):
+        with cgutils.if_unlikely(builder, builder.icmp_signed("<", extent, wanted)):
+            message = "an array of a stencil is smaller than the first one"
+            context.call_conv.return_user_exc(builder, ValueError, (message,))
 
 
 def _window(context: Any, builder: Any, ty: Any, value: Any, index: Any) -> Any:
