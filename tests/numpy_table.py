@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 
 from dualtape import MissingRuleError, UnsupportedFunctionError
@@ -333,7 +334,6 @@ row(
         + np.linalg.norm(x, -np.inf) ** 2
         + np.linalg.norm(x, 3.0) * np.linalg.norm(x, 0)
     ),
-    is_quick=True,
 )
 row(
     family,
@@ -346,7 +346,7 @@ row(
     ),
     MATRIX,
 )
-row(family, "ptp", lambda x: np.ptp(x) ** 2, MATRIX, is_quick=True)
+row(family, "ptp", lambda x: np.ptp(x) ** 2, MATRIX)
 row(family, "median", lambda x: np.median(x) ** 2 + np.median(x[1:]) ** 3)
 row(
     family,
@@ -364,7 +364,6 @@ row(
     family,
     "nansum nanprod nanmin nanmax nanmean",
     lambda x: np.nansum(x * x) * np.nanprod(x) + np.nanmin(x) * np.nanmax(x) + np.nanmean(x) ** 2,
-    is_quick=True,
 )
 no_rule(family, "cov corrcoef", lambda x: np.cov(x) * np.corrcoef(x), MATRIX)
 row(
@@ -776,10 +775,37 @@ def stencil_steps(x):
     return u
 
 
+@numba.stencil
+def neighbors(u):
+    return u[-1, 0] * u[1, 0] + u[0, -1] - 4.0 * u[0, 0] ** 2 + u[0, 2]
+
+
+@numba.stencil(cval=1.5, standard_indexing=("w",))
+def weighted_neighbors(u, a, w):
+    return w[0] * u[-1] * a[1] + w[2] * u[2] * a[0]
+
+
+@numba.stencil(neighborhood=((-2, 0),))
+def moving_product(u):
+    p = 1.0
+    for i in range(-2, 1):
+        p *= u[i]
+    return p
+
+
 family = "stencil"
 row(family, "1-D loop", stencil_1d)
 row(family, "2-D loop", stencil_2d, MATRIX)
 row(family, "steps on slices of an array in place", stencil_steps)
+# Called from Python a stencil is compiled anew each time.
+row(family, "numba.stencil", numba.njit(lambda x: neighbors(x * x)), MATRIX)
+row(
+    family,
+    "numba.stencil with a border, more arrays, a neighborhood",
+    numba.njit(lambda x, a: weighted_neighbors(x, a, x) + moving_product(x)),
+    VECTOR,
+    PASSIVE,
+)
 
 
 if __name__ == "__main__":

@@ -22,8 +22,9 @@ FLOORS = [
     ["number", "dual", "hyperdual", "active"],
     [
         "elementary", "constructors", "seed", "read", "conversion", "arraykernels", "ordering",
-        "combining", "arrays", "sweeps", "adjoints", "blocks", "matmul", "replay", "lapack",
-        "planes", "solving", "determinants", "symmetric", "linalg", "dependence", "elimination",
+        "combining", "arrays", "stencil", "sweeps", "adjoints", "blocks", "matmul", "replay",
+        "lapack", "planes", "solving", "determinants", "symmetric", "linalg", "dependence",
+        "elimination",
     ],
     [
         "aliasing", "increments", "pending", "labels", "activate", "fingerprint", "plan", "run",
@@ -132,9 +133,16 @@ def test_public_functions_say_what_they_take_and_show_an_example(name):
     assert all(p.annotation is not p.empty for p in parameters)
 
 
+SLOW_EXAMPLES = ("checkpointing", "implicit", "integrate", "sparse", "sparse_hessian")
+
+
 @pytest.mark.parametrize(
     "name",
-    [n for n in MODULES if re.search(r"^ +>>> ", (SOURCE / f"{n}.py").read_text(), re.MULTILINE)],
+    [
+        pytest.param(n, marks=pytest.mark.slow) if n in SLOW_EXAMPLES else n
+        for n in MODULES
+        if re.search(r"^ +>>> ", (SOURCE / f"{n}.py").read_text(), re.MULTILINE)
+    ],
 )
 def test_examples_in_docstrings(name):
     results = doctest.testmod(importlib.import_module(f"dualtape.{name}"))

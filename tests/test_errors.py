@@ -163,9 +163,9 @@ def test_error_inside_a_nested_derivative():
 # Functions without a rule
 
 
-def interpolates(x):
-    y = 2.0 * x[0]
-    return np.interp(y, np.arange(3.0), np.arange(3.0))  # here
+def covariance(x):
+    y = 2.0 * x
+    return np.cov(x, y)[0, 1]  # here
 
 
 def bessel(x):
@@ -181,8 +181,8 @@ def log_beta(x):
 
 
 def test_numpy_function_without_a_rule():
-    message = r"grad\(interpolates\): line .* calls (np\.)?interp .*no derivative rule.*custom_rule"
-    error = told(ad.MissingRuleError, message, lambda: ad.grad(interpolates)(X), interpolates)
+    message = r"grad\(covariance\): line .* calls (np\.)?cov .*no derivative rule.*custom_rule"
+    error = told(ad.MissingRuleError, message, lambda: ad.grad(covariance)(X), covariance)
     assert isinstance(error.__cause__, numba.core.errors.NumbaError)
 
 

@@ -8,14 +8,17 @@ import inspect
 import traceback
 
 import numba
+import numpy as np
 import pytest
 from llvmlite import ir as llvm
 from numba.core import cgutils, compiler, dispatcher, imputils, ir, types, typing
 from numba.core.caching import FunctionCache, NullCache
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import FunctionPass, register_pass
+from numba.core.cpu import ParallelOptions
 from numba.core.datamodel import default_manager, models
 from numba.core.errors import TypingError
+from numba.core.inline_closurecall import InlineClosureCallPass
 from numba.core.ir_utils import build_definitions, mk_unique_var
 from numba.core.postproc import PostProcessor
 from numba.core.registry import CPUDispatcher, cpu_target
@@ -27,6 +30,7 @@ from numba.experimental.jitclass import base as jitclass_base
 from numba.extending import intrinsic, lower_builtin
 from numba.np import arrayobj, npyimpl
 from numba.np.ufunc.array_exprs import RewriteArrayExprs
+from numba.np.unsafe.ndarray import empty_inferred
 
 
 def assert_parameters(function, expected, user):
@@ -525,3 +529,30 @@ def test_an_exception_while_typing_passes_the_line_being_typed():
     assert [loc.line for loc in found] == [expected], (
         "no `constraint` with a line in ConstraintNetwork.propagate, which dualtape.retell reads"
     )
+
+
+# Arrays of comprehensions and stencils: aliasing, stencil
+
+
+def test_np_array_of_a_comprehension_is_made_by_empty_inferred():
+    func_ir = compiler.run_frontend(lambda x: np.array([v + 1.0 for v in x]))
+    InlineClosureCallPass(func_ir, ParallelOptions(False), {}, True).run()
+    names = [
+        statement.value.value
+        for block in func_ir.blocks.values()
+        for statement in block.body
+        if isinstance(getattr(statement, "value", None), ir.Global | ir.FreeVar)
+    ]
+    assert empty_inferred in names
+
+
+def test_a_stencil_keeps_its_function_and_its_options():
+    def kernel(u, w):
+        return w[0] * u[-1]
+
+    made = numba.stencil(cval=1.0, standard_indexing=("w",), neighborhood=((-1, 0),))(kernel)
+    assert made.kernel_ir.func_id.func is kernel
+    assert made.options["cval"] == 1.0
+    assert made.options["standard_indexing"] == ("w",)
+    assert made.neighborhood == ((-1, 0),)
+    assert made.id != numba.stencil(kernel).id

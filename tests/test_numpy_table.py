@@ -32,6 +32,17 @@ def differences(f, x):
     return np.stack(columns, axis=-1).reshape(np.shape(columns[0]) + x.shape)
 
 
+def as_number(row):
+    """Return f itself, or a sum in which every element of f(x) counts differently."""
+    f, shape = row.f, np.shape(row.f(*row.args))
+    weights = np.cos(np.arange(np.prod(shape))).reshape(shape)
+
+    def weighted(x, *rest):
+        return np.sum(weights * f(x, *rest))
+
+    return weighted if shape else f
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("row", supported, ids=lambda row: row.id)
 def test_forward_hyper_dual_and_reverse(row):
@@ -43,9 +54,10 @@ def test_forward_hyper_dual_and_reverse(row):
     same_value, reverse = ad.value_and_jacobian(row.f, mode="reverse")(x, *rest)
     assert_close(reverse, jacobian, RTOL_AGREEMENT)
     assert_close(same_value, value, RTOL_AGREEMENT)
-    hessian = ad.hessian(row.f, mode="forward")(x, *rest)
-    forward = ad.jacobian(row.f, mode="forward")
-    assert_close(hessian, differences(lambda x: forward(x, *rest), x), RTOL_DIFFERENCES)
+    f = as_number(row)
+    gradient = ad.grad(f, mode="forward")
+    hessian = ad.hessian(f, mode="forward")(x, *rest)
+    assert_close(hessian, differences(lambda x: gradient(x, *rest), x), RTOL_DIFFERENCES)
 
 
 @pytest.mark.slow
@@ -53,10 +65,11 @@ def test_forward_hyper_dual_and_reverse(row):
     "row", [row for row in ROWS if row.error is not None], ids=lambda row: row.id
 )
 def test_rows_that_are_errors(row):
-    for transform in (ad.jacobian, ad.hessian):
-        for mode in ("forward", "reverse"):
-            with pytest.raises(row.error):
-                transform(row.f, mode=mode)(*row.args)
+    for mode in ("forward", "reverse"):
+        with pytest.raises(row.error):
+            ad.jacobian(row.f, mode=mode)(*row.args)
+    with pytest.raises(row.error):
+        ad.hessian(as_number(row), mode="forward")(*row.args)
 
 
 def test_what_numba_refuses_is_told_as_such():
@@ -67,19 +80,9 @@ def test_what_numba_refuses_is_told_as_such():
         ad.grad(f, mode="forward")(VECTOR)
 
 
-def plus(g, row):
-    """Return x -> g(x) + a sum in which every element of f(x) counts differently."""
-    f = row.f
-
-    def plus_sum(x):
-        y = f(x)
-        return g(x) + np.sum(y * np.cos(y))
-
-    def plus_number(x):
-        y = f(x)
-        return g(x) + y * np.cos(y)
-
-    return plus_sum if np.ndim(f(*row.args)) else plus_number
+def plus(g, f):
+    """Return the sum of two functions."""
+    return lambda x: g(x) + f(x)
 
 
 def all_quick():
@@ -87,10 +90,11 @@ def all_quick():
     f = np.sum
     for row in supported:
         if row.is_quick:
-            f = plus(f, row)
+            f = plus(f, as_number(row))
     return f
 
 
+@pytest.mark.slow
 def test_gradient_of_the_quick_rows_together():
     f = all_quick()
     gradient = ad.grad(f, mode="reverse")(VECTOR)
@@ -152,7 +156,8 @@ AT_SINGULAR_POINTS = np.array(
 )
 
 
-@pytest.mark.parametrize("mode", ["forward", pytest.param("reverse", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
 def test_kinks_give_the_element_of_least_norm(mode):
     found = ad.jacobian(at_singular_points, mode=mode)(SINGULAR)
     assert_close(found, AT_SINGULAR_POINTS, RTOL_AGREEMENT)

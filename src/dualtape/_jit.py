@@ -31,6 +31,7 @@ __all__ = [
     "compiled",
     "entry",
     "generic",
+    "internal",
     "kernel",
     "package_stamp",
     "specialized",
@@ -129,6 +130,11 @@ class Kernel:
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function of the package lazily; see `Kernel`."""
     return Kernel(function)
+
+
+def internal(function: Callable[..., Any]) -> Any:
+    """Compile a function made while a user's is compiled; only called from compiled code."""
+    return numba.njit(nogil=True, **_INTERNAL)(function)
 
 
 def entry(function: Callable[..., Any]) -> Any:

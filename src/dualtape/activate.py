@@ -48,6 +48,7 @@ from .memory import Forgetful, remembered
 from .numbertype import NumberType, highest_number, level, tuple_like
 from .pending import record_pending
 from .seed import list_to_numbers, to_numbers
+from .stencil import is_stencil, stencil_twin
 
 __all__ = ["ActivatingCompiler", "activated_type", "is_user_function", "twin"]
 
@@ -335,6 +336,8 @@ def active_form(value: Any, loc: Any = None, *, labels: bool = False) -> Any:
         return rule
     if is_user_function(value):
         return twin(value, labels=labels)
+    if is_stencil(value):
+        return stencil_twin(value, functools.partial(twin, labels=labels))
     if isinstance(value, np.ufunc) and "scipy.special" in sys.modules:
         return _special_rule(value, loc)
     return None

@@ -246,7 +246,7 @@ class Transform(Forgetful):
             return None
         try:
             twin(self.py_func).compile(tuple(map(self.typeof_pyval, self._expanded(args))))
-        except numba_errors.NumbaError as error:
+        except (numba_errors.NumbaError, numba_errors.UnsupportedBytecodeError) as error:
             return error
         return None
 
