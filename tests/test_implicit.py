@@ -179,6 +179,7 @@ def test_errors():
         ad.implicit_root(above)((1.0, 2.0), 1.0)
 
 
+@pytest.mark.slow
 def test_inverse(rng):
     find = njit(inverse)
     for n in (1, 3, 12):

@@ -108,6 +108,7 @@ def ends(ya, yb, p):
     return np.array([ya[0], yb[0], ya[1] - p[0]])
 
 
+@pytest.mark.slow
 def test_solve_bvp_with_a_parameter():
     x, y = np.linspace(0.0, 1.0, 5), np.zeros((2, 5))
     y[0, 1], y[0, 3] = 1.0, -1.0
@@ -261,6 +262,7 @@ def test_sensitivities_of_robertsons_problem(method):
     assert found.dy_dp.shape == (3, 3, found.t.size)
 
 
+@pytest.mark.slow
 def test_sensitivities_of_initial_values_and_events():
     """y = a exp(-k t), both parameters."""
 

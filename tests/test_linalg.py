@@ -394,6 +394,7 @@ def failing(a):
     return np.linalg.solve(a, np.ones(a.shape[0]))[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_singular_and_other_wrong_systems(mode):
     gradient = ad.grad(failing, mode=mode)
