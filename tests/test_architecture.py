@@ -22,12 +22,12 @@ FLOORS = [
     ["number", "dual", "hyperdual", "active"],
     [
         "elementary", "constructors", "seed", "read", "conversion", "arraykernels", "ordering",
-        "combining", "arrays", "stencil", "sweeps", "adjoints", "blocks", "matmul", "replay",
+        "combining", "arrays", "elementwise", "elementblock", "elementloop", "stencil", "sweeps", "adjoints", "blocks", "matmul", "replay",
         "lapack", "planes", "solving", "determinants", "symmetric", "linalg", "dependence",
         "elimination",
     ],
     [
-        "aliasing", "increments", "pending", "labels", "activate", "fingerprint", "plan", "run",
+        "aliasing", "increments", "pending", "labels", "fusion", "activate", "fingerprint", "plan", "run",
         "forward", "second",
         "reverse", "over_reverse", "pullback", "checkpoint", "loop", "alternative", "retell",
         "driver", "rulemaking", "making", "modes", "sparse_reverse",

@@ -42,6 +42,7 @@ from .conversion import array_from
 from .elementary import SCIPY
 from .emit import invoke
 from .errors import ArgumentError, MissingRuleError, UnsupportedFunctionError
+from .fusion import Fuse, FusePlain
 from .increments import keep_rows
 from .labels import label_operations
 from .memory import Forgetful, remembered
@@ -360,11 +361,7 @@ def _special_rule(ufunc: Any, loc: Any) -> Rule | None:
 
 @register_pass(mutates_CFG=True, analysis_only=False)
 class RewritesForNumbers(NopythonRewrites):
-    """Numba's rewrites, but for the one that gathers array expressions.
-
-    Its kernels refuse active scalars, and each costs a run of the compiler; operators on arrays of
-    numbers are lowered one by one (see `arrays`).
-    """
+    """Numba's rewrites, with our own in place of the one that gathers array expressions."""
 
     _name = "dualtape_rewrites"
 
@@ -374,11 +371,10 @@ class RewritesForNumbers(NopythonRewrites):
         if not any(highest_number(ty) is not None for ty in state.typemap.values()):
             return bool(super().run_pass(state))
         registry = RewriteRegistry()
-        registry.rewrites["after-inference"] = [
-            rewrite
-            for rewrite in rewrite_registry.rewrites["after-inference"]
-            if rewrite is not RewriteArrayExprs
-        ]
+        registry.rewrites["after-inference"] = [Fuse]
+        for rewrite in rewrite_registry.rewrites["after-inference"]:
+            ours = FusePlain if rewrite is RewriteArrayExprs else rewrite
+            registry.rewrites["after-inference"].append(ours)
         processor = PostProcessor(state.func_ir)
         processor.run(True)
         registry.apply("after-inference", state)

@@ -1,24 +1,21 @@
 """Arrays of active numbers: broadcasting operators, reductions, products.
 
 Such an array is a Numba array whose elements are numbers, so indexing, slicing, views, iteration,
-copies and shape functions are Numba's own.  Elementwise functions are emitted here as one loop per
-operation; reductions and products are plain loops compiled once per type and cached.
-
-Numba internals used (seen to work with 0.68): ``npyimpl._ArrayHelper`` and ``_ScalarHelper``, which
-index broadcast operands; ``arrayobj._empty_nd_impl``.
+copies and shape functions are Numba's own.  Elementwise functions are typed here and become loops
+(`elementwise`, and `fusion` for whole expressions); reductions and products are plain loops,
+compiled once per type and cached.
 """
 
 from __future__ import annotations
 
 import builtins
+import functools
 import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.core.imputils import impl_ret_borrowed, impl_ret_new_ref
+from numba.core import types
 from numba.core.typing.templates import (
     AbstractTemplate,
     AttributeTemplate,
@@ -26,21 +23,18 @@ from numba.core.typing.templates import (
     signature,
 )
 from numba.extending import lower_builtin
-from numba.np import arrayobj, npyimpl
 
 from . import arraykernels as kernels
 from . import combining, conversion, ordering
-from .elementary import CPU_FIRST, ELEMENTWISE, WITH_INTEGERS, scalar_code, type_global, value
+from .elementary import CPU_FIRST, ELEMENTWISE, WITH_INTEGERS, type_global, value
+from .elementloop import emit_expression
+from .elementwise import Expression, Node, Operands, chosen, element, helper
 from .emit import invoke
 from .errors import IntegerConversionError
 from .number import INTEGER_CONVERSION
 from .numbertype import PLAIN, NumberType, highest_number, holds_numbers, level, promote
 
-__all__ = ["route"]
-
-
-def _element(ty: Any) -> Any:
-    return ty.dtype if isinstance(ty, types.Array) else ty
+__all__ = ["NODES", "route"]
 
 
 class ElementwiseTemplate(AbstractTemplate):
@@ -53,13 +47,13 @@ class ElementwiseTemplate(AbstractTemplate):
     def generic(self, args: Any, kws: Any) -> Any:
         """Return the signature, or None where this is not our call."""
         arrays = [arg for arg in args if isinstance(arg, types.Array)]
-        elements = [_element(arg) for arg in args]
+        elements = [element(arg) for arg in args]
         if kws or not arrays or not any(isinstance(e, NumberType) for e in elements):
             return None
         if not all(isinstance(e, (NumberType, *PLAIN)) for e in elements):
             return None
         args = [getattr(arg, "settled", arg) for arg in args]
-        elements = [_element(arg) for arg in args]
+        elements = [element(arg) for arg in args]
         if type(self).key in INPLACE:
             if not isinstance(args[0], types.Array):
                 return None
@@ -87,116 +81,50 @@ INPLACE = {
 INPLACE_NAMES = {operator.__name__ for operator in INPLACE}
 
 
-def _helper(context: Any, builder: Any, ty: Any, arg: Any) -> Any:
-    if not isinstance(ty, types.Array):
-        return npyimpl._ScalarHelper(context, builder, arg, ty)
-    array = context.make_array(ty)(context, builder, arg)
-    shape = cgutils.unpack_tuple(builder, array.shape, ty.ndim)
-    strides = cgutils.unpack_tuple(builder, array.strides, ty.ndim)
-    return npyimpl._ArrayHelper(
-        context, builder, shape, strides, array.data, ty.layout, ty.dtype, ty.ndim, arg
-    )
+def _lowering(make_node: Callable[..., Any], name: str, nin: int | None) -> Callable[..., Any]:
+    """Return the lowering of one elementwise function: an expression of one node."""
 
-
-def _fit(context: Any, builder: Any, name: str, shape: list[Any], inputs: list[Any]) -> list[Any]:
-    """Return the common shape of a given shape and of all inputs, checked as NumPy broadcasts."""
-    one = ir.Constant(ir.IntType(64), 1)
-    conflict = cgutils.false_bit
-    for operand in inputs:
-        if not hasattr(operand, "ndim"):
-            continue
-        for k in range(operand.ndim):
-            axis, extent = len(shape) - operand.ndim + k, operand.shape[k]
-            stretched = builder.icmp_signed("==", shape[axis], one)
-            differs = builder.icmp_signed("!=", extent, shape[axis])
-            differs = builder.and_(differs, builder.icmp_signed("!=", extent, one))
-            conflict = builder.or_(conflict, builder.and_(differs, builder.not_(stretched)))
-            shape[axis] = builder.select(stretched, extent, shape[axis])
-    _raise_if(context, builder, conflict, name)
-    return shape
-
-
-def _raise_if(context: Any, builder: Any, condition: Any, name: str) -> None:
-    with cgutils.if_unlikely(builder, condition):
-        message = (
-            f"{name} on arrays of active numbers: the shapes of the operands do not broadcast "
-            "together; each extent must be 1 or the same in all of them"
-        )
-        context.call_conv.return_user_exc(builder, ValueError, (message,))
-
-
-def _output(context: Any, builder: Any, sig: Any, inputs: list[Any], name: str, target: Any) -> Any:
-    """Return where results go: a new array, or `target` if there is one."""
-    one = ir.Constant(ir.IntType(64), 1)
-    if target is not None:
-        fitted = _fit(context, builder, name, list(target.shape), inputs)
-        for own, common in zip(target.shape, fitted, strict=True):
-            _raise_if(context, builder, builder.icmp_signed("!=", own, common), name)
-        return target
-    result = sig.return_type
-    shape = _fit(context, builder, name, [one] * result.ndim, inputs)
-    array = arrayobj._empty_nd_impl(context, builder, result, shape)._getvalue()
-    return _helper(context, builder, result, array)
-
-
-def _loop(make_code: Callable[..., Any], name: str, nin: int | None = None) -> Callable[..., Any]:
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        pairs = zip(sig.args, args, strict=True)
-        inputs = [_helper(context, builder, ty, arg) for ty, arg in pairs]
-        count = len(inputs) if nin is None else nin
-        given = 0 if name in INPLACE_NAMES else len(inputs) - 1
-        has_target = name in INPLACE_NAMES or len(inputs) == count + 1
-        target = inputs[given] if has_target else None
-        inputs = inputs[:count]
-        output = _output(context, builder, sig, inputs, name, target)
-        elements = [_element(ty) for ty in sig.args[:count]]
-        compute = make_code(context, builder, elements, sig.return_type.dtype)
-        indices = [operand.create_iter_indices() for operand in inputs]
-        with cgutils.loop_nest(builder, output.shape, intp=output.shape[0].type) as position:
-            values = []
-            for i, (index, operand) in enumerate(zip(indices, inputs, strict=True)):
-                index.update_indices(position, i)
-                values.append(operand.load_data(index.as_values()))
-            output.store_data(position, compute(*values))
-        if has_target:
-            return impl_ret_borrowed(context, builder, sig.return_type, args[given])
-        return impl_ret_new_ref(context, builder, sig.return_type, output.return_val)
+        count = len(args) if nin is None else nin
+        given = 0 if name in INPLACE_NAMES else count
+        has_target = name in INPLACE_NAMES or len(args) == count + 1
+        operands = Operands(context, builder, sig.args[:count], args[:count])
+        target = helper(context, builder, sig.args[given], args[given]) if has_target else None
+        tree = make_node(element(sig.return_type), tuple(range(count)))
+        return emit_expression(operands, Expression(tree, name, sig.return_type), target)
 
     return lower
 
 
-def _register_elementwise(target: Any, function: Callable[..., Any], result: Any) -> None:
-    def code(context: Any, builder: Any, arg_types: Any, dtype: Any) -> Any:
-        keeps = target in WITH_INTEGERS
-        return scalar_code(context, builder, function, arg_types, dtype, keeps)
+NODES: dict[Any, Callable[..., Node]] = {}
+"""What makes the node of a function on arrays, of the type of its results and its children."""
 
+
+def _register_elementwise(target: Any, make_node: Callable[..., Node], result: Any) -> None:
+    NODES[target] = make_node
     type_global(target, ElementwiseTemplate, result=staticmethod(result))
     name = getattr(target, "__name__", None) or target.name
-    lowering = _loop(code, name, getattr(target, "nin", None))
+    lowering = _lowering(make_node, name, getattr(target, "nin", None))
     lower_builtin((target, "numbers"), types.VarArg(types.Any))(lowering)
 
 
-_SCALAR_ONLY = {float, int, bool, max, min, round, builtins.pow, operator.truth, operator.not_}
-for _target, (_function, _result) in ELEMENTWISE.items():
-    if _target not in _SCALAR_ONLY and getattr(_target, "__module__", "") != "math":
-        _register_elementwise(_target, _function, _result)
+def _node_maker(target: Any, function: Callable[..., Any]) -> Callable[..., Node]:
+    return functools.partial(Node, function, target in WITH_INTEGERS)
 
 
-def _where_code(context: Any, builder: Any, arg_types: Any, dtype: Any) -> Any:
-    def compute(condition: Any, x: Any, y: Any) -> Any:
-        chosen = context.is_true(builder, arg_types[0], condition)
-        x = context.cast(builder, x, arg_types[1], dtype)
-        return builder.select(chosen, x, context.cast(builder, y, arg_types[2], dtype))
-
-    return compute
+def _where_node(dtype: Any, children: Any) -> Node:
+    return Node(chosen(dtype), False, dtype, children)
 
 
 def _where_result(typing_context: Any, elements: Any) -> Any:
     return promote([types.unliteral(e) for e in elements[1:]])
 
 
-type_global(np.where, ElementwiseTemplate, result=staticmethod(_where_result))
-lower_builtin((np.where, "numbers"), types.VarArg(types.Any))(_loop(_where_code, "where"))
+_SCALAR_ONLY = {float, int, bool, max, min, round, builtins.pow, operator.truth, operator.not_}
+for _target, (_function, _result) in ELEMENTWISE.items():
+    if _target not in _SCALAR_ONLY and getattr(_target, "__module__", "") != "math":
+        _register_elementwise(_target, _node_maker(_target, _function), _result)
+_register_elementwise(np.where, _where_node, _where_result)
 
 
 class _NoActiveIndex(AbstractTemplate):
@@ -214,8 +142,8 @@ class _NoActiveIndex(AbstractTemplate):
 class _NoActiveItem(_NoActiveIndex):
     def generic(self, args: Any, kws: Any) -> Any:
         super().generic(args, kws)
-        stored = _element(args[2])
-        if isinstance(_element(args[0]), types.Integer) and isinstance(stored, NumberType):
+        stored = element(args[2])
+        if isinstance(element(args[0]), types.Integer) and isinstance(stored, NumberType):
             raise IntegerConversionError(INTEGER_CONVERSION)
 
 

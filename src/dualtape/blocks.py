@@ -22,18 +22,21 @@ from numba.extending import intrinsic
 from ._jit import kernel, specialized
 from .adjoints import row_of
 from .emit import invoke
-from .numbertype import level
+from .numbertype import level, partial_type
 from .seed import empty_numbers, flat_view, flattened
-from .tape import BLOCK_FIELDS, item_size, tape_at, typed_view
+from .tape import BLOCK_FIELDS, grow, item_size, tape_at, typed_view
 
 __all__ = [
     "ADJOINT_ARGS",
+    "add_entry",
     "add_to_adjoint",
     "add_to_rows",
     "adjoint_address",
+    "close_statement",
     "emit_adjoint",
     "has_rows",
     "load_array",
+    "open_statement",
     "store_array",
     "store_rows",
     "tape_on",
@@ -237,3 +240,42 @@ def tape_of(a: Any) -> Any:
         if x.row > 0:
             return x.tape
     return np.int64(0)
+
+
+@kernel
+def open_statement(address: Any, count: Any) -> None:
+    """Make room for a statement of up to `count` entries."""
+    tape = tape_at(address)
+    if tape.entries + count > tape.capacity:
+        grow(address, count)
+
+
+@intrinsic
+def widened(typingctx: Any, partial: Any) -> Any:
+    """Return a partial as the tape holds it."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return context.cast(builder, args[0], partial, sig.return_type)
+
+    return partial_type(partial)(partial), codegen
+
+
+@kernel
+def add_entry(address: Any, row: Any, partial: Any) -> None:
+    """Add an entry to the statement that is open."""
+    if row > 0:
+        tape = tape_at(address)
+        tape.col[tape.entries] = row
+        wide = widened(partial)
+        typed_view(tape.partial, wide)[tape.entries] = wide
+        tape.entries += 1
+
+
+@kernel
+def close_statement(address: Any) -> Any:
+    """End a statement; return its row."""
+    tape = tape_at(address)
+    row = tape.rows
+    tape.row_end[row] = tape.entries
+    tape.rows = row + 1
+    return row

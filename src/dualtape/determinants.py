@@ -27,10 +27,9 @@ import numpy as np
 
 from ._jit import generic, kernel, specialized
 from .adjoints import row_of, tracked
-from .blocks import tape_of
+from .blocks import add_entry, close_statement, open_statement, tape_of
 from .conversion import values
 from .lapack import factor, substitute
-from .matmul import add_entry, close_statement, open_statement
 from .matmul import times as careful_times
 from .planes import (
     family,

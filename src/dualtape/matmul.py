@@ -18,23 +18,26 @@ from numba.extending import intrinsic
 from ._jit import kernel, specialized
 from .adjoints import row_of, tracked, wide_like
 from .blocks import (
+    add_entry,
     add_to_rows,
     adjoint_address,
     base_array,
     base_value,
     block_rows,
+    close_statement,
     gather_adjoint,
     has_rows,
     load_array,
+    open_statement,
     store_array,
     store_rows,
     tape_of,
     tape_on,
 )
-from .numbertype import NumberType, level, partial_type, promote
+from .numbertype import NumberType, level, promote
 from .seed import as_number, empty_numbers, flat_view
 from .sweeps import strong_product
-from .tape import grow, tape_at, typed_view
+from .tape import tape_at, typed_view
 
 __all__ = ["is_tracked_product", "tracked_dot", "tracked_product", "tracked_sum"]
 
@@ -241,42 +244,3 @@ def tracked_sum(a: Any) -> Any:
         s = s + base_value(x, like)
         add_entry(address, x.row, one)
     return tracked(s, close_statement(address), address, number)
-
-
-@kernel
-def open_statement(address: Any, count: Any) -> None:
-    """Make room for a statement of up to `count` entries."""
-    tape = tape_at(address)
-    if tape.entries + count > tape.capacity:
-        grow(address, count)
-
-
-@intrinsic
-def widened(typingctx: Any, partial: Any) -> Any:
-    """Return a partial as the tape holds it."""
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return context.cast(builder, args[0], partial, sig.return_type)
-
-    return partial_type(partial)(partial), codegen
-
-
-@kernel
-def add_entry(address: Any, row: Any, partial: Any) -> None:
-    """Add an entry to the statement that is open."""
-    if row > 0:
-        tape = tape_at(address)
-        tape.col[tape.entries] = row
-        wide = widened(partial)
-        typed_view(tape.partial, wide)[tape.entries] = wide
-        tape.entries += 1
-
-
-@kernel
-def close_statement(address: Any) -> Any:
-    """End a statement; return its row."""
-    tape = tape_at(address)
-    row = tape.rows
-    tape.row_end[row] = tape.entries
-    tape.rows = row + 1
-    return row

@@ -32,10 +32,11 @@ def _rows_type(ty: Any) -> Any:
     return types.Array(types.int64, ty.ndim, "C") if isinstance(ty, types.Array) else types.int64
 
 
-def record_driver(twin: Any, *, own: bool = False) -> Callable[..., Any]:
+def record_driver(twin: Any, *, own: bool = False, spelled: bool = False) -> Callable[..., Any]:
     """Return the driver of (primals,) -> (value, address of the tape, rows of the result).
 
-    The tape is one of the pool, or with `own` one that goes with its last reference.
+    The tape is one of the pool, or with `own` one that goes with its last reference; `spelled` is
+    that of `Recording`.
     """
 
     def record(typingctx: Any, packed: Any) -> Any:
@@ -54,7 +55,7 @@ def record_driver(twin: Any, *, own: bool = False) -> Callable[..., Any]:
 
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             run = Run(plan, context, builder, builder.extract_value(args[0], 0))
-            recording = Recording(run, run.input_leaves(), own=own)
+            recording = Recording(run, run.input_leaves(), own=own, spelled=spelled)
             y = recording.result if y_type == result else as_vector(run, result, recording.result)
             made = iter([_rows(recording, *pair) for pair in run.items(y_type, y)])
             rows = run.rebuild(y_type, made)[1]

@@ -361,7 +361,7 @@ def record(f: Callable[..., Any], *args: Any) -> Recorded:
     name = f"record({name_of(function)})"
 
     def make() -> Transform:
-        driver = record_driver(twin(function, labels=True))
+        driver = record_driver(twin(function, labels=True), spelled=True)
         return Transform(_signature, driver, (0,), name)
 
     run = remembered(function, "record", make)

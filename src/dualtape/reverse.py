@@ -20,7 +20,7 @@ from .adjoints import make_tracked
 from .forward import as_vector, jacobian_blocks, vector_type
 from .plan import Plan, base_type, block_type, is_active, map_leaves
 from .run import Run
-from .tape import reserve_rows
+from .tape import reserve_rows, spell
 
 __all__ = ["gradient_driver", "jacobian_driver"]
 
@@ -28,13 +28,18 @@ __all__ = ["gradient_driver", "jacobian_driver"]
 class Recording:
     """Code of one recording being emitted: a leased tape and the result of the twin.
 
-    With `own` the tape belongs to no pool, and goes when the last reference to it is dropped.
+    With `own` the tape belongs to no pool, and goes when the last reference to it is dropped; with
+    `spelled` elementwise operations are statements, so that the tape can be read as a matrix.
     """
 
-    def __init__(self, run: Run, found: list[Any], *, own: bool = False) -> None:
+    def __init__(
+        self, run: Run, found: list[Any], *, own: bool = False, spelled: bool = False
+    ) -> None:
         self.run = run
         self.found = found
         self.tape = run.kernel(pool.new_tape_for if own else pool.acquire, run.wide)
+        if spelled:
+            run.kernel(spell, self._address())
         count = types.int64, run.n
         run.kernel(reserve_rows, self._address(), count, on_error=self.release)
         if any(isinstance(ty, types.Array) for ty, _, _ in found):

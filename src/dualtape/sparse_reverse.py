@@ -41,7 +41,7 @@ class RecordingInPlace(Recording):
         made = run.kernel(seed.to_numbers, (ty, value), run.number)
         self.out = run.owned((run.plan.active_leaf(ty), made))
         self._is_running = True
-        super().__init__(run, found)
+        super().__init__(run, found, spelled=True)
         self._is_running = False
 
     def _track(self, leaf: Any) -> Any:
@@ -122,7 +122,7 @@ def _recorded(run: Run, y_type: Any, *, in_place: bool) -> tuple[Recording, Any]
         run.release(run.plan.result, written.result)
         run.disown(written.out)
         return written, written.out[1]
-    recording, result = Recording(run, found), run.plan.result
+    recording, result = Recording(run, found, spelled=True), run.plan.result
     if y_type == result:
         return recording, recording.result
     return recording, as_vector(run, result, recording.result)

@@ -43,6 +43,7 @@ __all__ = [
     "item_size",
     "lent_array",
     "reserve_rows",
+    "spell",
     "tape_at",
     "typed_view",
 ]
@@ -72,6 +73,9 @@ class Storage:
         Bytes that the tape may take, adjoints included.
     home : int
         Place in the pool, -1 if none.
+    spelled : int
+        Whether elementwise operations on arrays are statements, not blocks: the tape is read as a
+        matrix.
     owner : int
         Address of what Numba counts references of this tape by.
     """
@@ -86,6 +90,7 @@ class Storage:
         self.item = item
         self.limit = limit
         self.home = -1
+        self.spelled = 0
         self.owner = 0
         self.row_end = np.zeros(2, np.uint32)
         self.col = np.zeros(0, np.uint32)
@@ -104,6 +109,7 @@ class Storage:
         self.bare = 1
         self.blocks = 0
         self.arena_used = 0
+        self.spelled = 0
         self.item = item
         self.capacity = min(self.col.size, self.partial.size // item)
         self.label[:] = -1
@@ -241,7 +247,9 @@ class Storage:
 def native_class() -> Any:
     """Return `Storage` as a jitclass, made when first needed."""
     counters = ("rows", "entries", "capacity", "bare", "blocks", "arena_used", "item", "limit")
-    spec: list[tuple[str, Any]] = [(name, types.int64) for name in (*counters, "home", "owner")]
+    spec: list[tuple[str, Any]] = [
+        (name, types.int64) for name in (*counters, "home", "spelled", "owner")
+    ]
     arrays = {
         "row_end": types.uint32,
         "col": types.uint32,
@@ -414,6 +422,12 @@ def lent_array(typingctx: Any, raw: Any, first: Any, x: Any, like: Any) -> Any:
 def grow(address: Any, more: Any) -> None:
     """Make room for more entries: the cold path of every statement."""
     tape_at(address).grow(more)
+
+
+@kernel
+def spell(address: Any) -> None:
+    """Let elementwise operations on arrays be recorded as statements."""
+    tape_at(address).spelled = 1
 
 
 @kernel
