@@ -32,6 +32,7 @@ __all__ = [
     "add_to_adjoint",
     "add_to_rows",
     "adjoint_address",
+    "adjoint_window",
     "close_statement",
     "emit_adjoint",
     "has_rows",
@@ -197,6 +198,11 @@ def add_to_rows(address: Any, offset: Any, adjoint: Any, more: Any, lane: Any, w
             adjoint, load_array(address, -1 - first, count, np.int64(0)), more, lane, width
         )
         return
+    if width == 1:
+        window = adjoint[first : first + count]
+        for i in range(count):
+            window[i] = window[i] + source[i]
+        return
     for i in range(count):
         at = (first + i) * width + lane
         adjoint[at] = adjoint[at] + source[i]
@@ -215,6 +221,16 @@ def _tape_on(a: Any, number: Any) -> Any:
     if level(a.dtype) == number.level:
         return lambda a, number: tape_of(a)
     return lambda a, number: np.int64(0)
+
+
+@kernel
+def adjoint_window(adjoint: Any, first: Any, count: Any, lane: Any, width: Any) -> Any:
+    """Return the adjoints of the rows from `first`: a view where they are not interleaved."""
+    if width == 1:
+        return adjoint[first : first + count]
+    out = empty_numbers((count,), adjoint[0])
+    gather_adjoint(adjoint, first, out, lane, width)
+    return out
 
 
 @kernel

@@ -7,9 +7,10 @@ of an operand that was broadcast, or of a result that is a sum.  Partials are st
 each operand, so operands may be overwritten later; a partial that is the same number for all
 elements is not.
 
-Data in the arena, in words: number of operands, dimensions, shape, steps of the result; for every
-operand the row of its first element, steps, offset of the list of its rows (-1: steps hold),
-whether it has a plane, and its constant partial if not.  The planes follow.
+Data in the arena, in words: number of operands, dimensions, elements behind the axis of a sum,
+shape, steps of the result; for every operand the row of its first element, steps, offset of the
+list of its rows (-1: steps hold), whether it has a plane, and its constant partial if not.  The
+planes follow.
 
 Where a tape is to be read as a matrix, and where there are few elements, there is no block: the
 same data are spelled out as statements.
@@ -36,8 +37,9 @@ from .blocks import (
 from .sweeps import strong_product
 from .tape import tape_at, typed_view
 
-__all__ = ["FLAGS", "close_block", "list_rows", "open_block", "words", "write_pattern"]
+__all__ = ["FLAGS", "HEAD", "close_block", "list_rows", "open_block", "words", "write_pattern"]
 
+HEAD = 3  # words before the shape
 FLAGS = 3  # words of an operand behind its row and steps
 FEW = 8  # elements below which statements cost less than a block
 
@@ -45,7 +47,7 @@ FEW = 8  # elements below which statements cost less than a block
 @register_jitable
 def words(ndim: Any, operands: Any) -> Any:
     """Return the length of a head with this many operands: where the next one begins."""
-    return 2 + 2 * ndim + operands * (1 + ndim + FLAGS)
+    return HEAD + 2 * ndim + operands * (1 + ndim + FLAGS)
 
 
 @intrinsic
@@ -113,7 +115,7 @@ def list_rows(address: Any, head: Any, at: Any, a: Any) -> None:
     ndim, count = load_array(address, head, 2, np.int64(0))[1], elements_of(address, head)
     listed = tape_at(address).store(8 * count)
     rows = load_array(address, listed, count, np.int64(0))
-    shape = load_array(address, head + 16, ndim, np.int64(0))  # the arena may have moved
+    shape = load_array(address, head + 8 * HEAD, ndim, np.int64(0))  # the arena may have moved
     for i in range(count):
         rest, offset = i, 0
         for d in range(ndim - 1, ndim - a.ndim - 1, -1):
@@ -141,7 +143,7 @@ def close_block(address: Any, head: Any, results: Any, like: Any) -> None:
 def elements_of(address: Any, head: Any) -> Any:
     """Return how many elements there are."""
     ndim, elements = load_array(address, head, 2, np.int64(0))[1], 1
-    for extent in load_array(address, head + 16, ndim, np.int64(0)):
+    for extent in load_array(address, head + 8 * HEAD, ndim, np.int64(0)):
         elements *= extent
     return elements
 
@@ -185,11 +187,13 @@ def add_listed(
         if rows[i] > 0:
             rest, result = i, first
             for d in range(ndim - 1, -1, -1):
-                result += rest % head[2 + d] * head[2 + ndim + d]
-                rest //= head[2 + d]
+                result += rest % head[HEAD + d] * head[HEAD + ndim + d]
+                rest //= head[HEAD + d]
             bar, at = adjoint[result * width + lane], rows[i] * width + lane
-            more = strong_product(plane[i], bar) if flags[1] else strong_product(constant, bar)
-            adjoint[at] = adjoint[at] + more
+            if flags[1]:
+                adjoint[at] = adjoint[at] + strong_product(plane[i], bar)
+            else:
+                adjoint[at] = adjoint[at] + bar * constant
 
 
 @kernel
@@ -200,9 +204,9 @@ def add_steps(
     """Add to the adjoints of rows with equal steps, a line of elements at a time."""
     adjoint, ndim = typed_view(tape_at(address).adjoint, like), head[1]
     d = ndim - 1
-    inner, s, t = head[2 + d], pattern[1 + d], head[2 + ndim + d]
+    inner, s, t = head[HEAD + d], pattern[1 + d], head[HEAD + ndim + d]
     while d > 0:
-        below, outer, step = head[1 + d], pattern[d], head[1 + ndim + d]
+        below, outer, step = head[HEAD + d - 1], pattern[d], head[HEAD + ndim + d - 1]
         if inner == 1:
             s, t = outer, step
         elif below != 1 and (outer != s * inner or step != t * inner):
@@ -211,15 +215,15 @@ def add_steps(
         d -= 1
     lines = 1
     for k in range(d):
-        lines *= head[2 + k]
+        lines *= head[HEAD + k]
     constant = float_of_bits(flags[2])
     for line in range(lines):
         rest, row, result = line, pattern[0], first
         for k in range(d - 1, -1, -1):
-            i = rest % head[2 + k]
+            i = rest % head[HEAD + k]
             row += i * pattern[1 + k]
-            result += i * head[2 + ndim + k]
-            rest //= head[2 + k]
+            result += i * head[HEAD + ndim + k]
+            rest //= head[HEAD + k]
         row, result = row * width + lane, result * width + lane
         if flags[1]:
             partial = plane[line * inner : (line + 1) * inner]
@@ -273,10 +277,11 @@ def spell_out(address: Any, offset: Any, results: Any, like: Any) -> None:
     """Append the statements of an expression's results."""
     head, count, _, planes = head_of(address, offset)
     elements = elements_of(address, offset)
-    each = elements // results  # all of them, or one
+    each, inner = elements // results, head[2]
     for r in range(results):
         open_statement(address, each * count)
-        for i in range(r * each, (r + 1) * each):
+        for q in range(each):
+            i = (r // inner * each + q) * inner + r % inner
             for j in range(count):
                 add_element(address, head, planes, j, i, elements, like)
         close_statement(address)
@@ -295,8 +300,8 @@ def add_element(
     else:
         rest, row = i, head[at]
         for d in range(ndim - 1, -1, -1):
-            row += rest % head[2 + d] * head[at + 1 + d]
-            rest //= head[2 + d]
+            row += rest % head[HEAD + d] * head[at + 1 + d]
+            rest //= head[HEAD + d]
     if has_plane:
         item = tape_at(address).item
         add_entry(address, row, load_array(address, planes + (j * elements + i) * item, 1, like)[0])

@@ -17,9 +17,9 @@ from numba.np import arrayobj
 
 from .adjoints import make_tracked
 from .blocks import tape_of
-from .elementblock import close_block, list_rows, open_block, words, write_pattern
+from .elementblock import HEAD, close_block, list_rows, open_block, words, write_pattern
 from .elementwise import Evaluation, Expression, Local, Operands, element, helper
-from .emit import Emitted, find_emitted, invoke, unwrap, wrap
+from .emit import Emitted, call_apart, find_emitted, unwrap, wrap
 from .numbertype import level, partial_type, root
 
 __all__ = ["emit_expression"]
@@ -54,6 +54,10 @@ def _destination(operands: Operands, expression: Expression, target: Any) -> Any
     """Return the shape of the loop, what stores an element, and what returns the result."""
     context, builder, name = operands.context, operands.builder, expression.name
     dtype = element(expression.result)
+    if expression.axis is not None:
+        shape = operands.common_shape(name, [_int(1)] * _dimensions(operands))
+        sums = _Sums(operands, expression, shape)
+        return shape, sums.add, lambda: sums.made
     if expression.reduction:
         shape = operands.common_shape(name, [_int(1)] * _dimensions(operands))
         total = _Total(operands, dtype)
@@ -114,6 +118,29 @@ class _Total:
         return s
 
 
+class _Sums:
+    """Sums along an axis."""
+
+    def __init__(self, operands: Operands, expression: Expression, shape: list[Any]) -> None:
+        self.axis, self.type = expression.axis, expression.result.dtype
+        self.context, self.builder = operands.context, operands.builder
+        self.shape = without(shape, self.axis)
+        self.array, self.made = new_array(self.context, self.builder, expression.result, self.shape)
+        with cgutils.loop_nest(self.builder, self.shape, intp=_I64) as position:
+            self.array.store_data(position, self.context.get_constant_null(self.type))
+
+    def add(self, position: Any, y: Any) -> None:
+        """Add one element of the loop to its sum."""
+        place = without(position, self.axis)
+        s = wrap(self.context, self.builder, self.type, self.array.load_data(place)) + y
+        self.array.store_data(place, unwrap(s, self.type, find_emitted(s)))
+
+
+def without(items: Any, axis: Any) -> list[Any]:
+    """Return a list without one item."""
+    return [item for d, item in enumerate(items) if d != axis]
+
+
 def divided(context: Any, builder: Any, ty: Any, s: Any, count: Any) -> Any:
     """Return s / count; with no elements it is NaN, as in NumPy."""
     number = wrap(context, builder, ty, s)
@@ -136,28 +163,51 @@ class _Block:
     def kernel(self, function: Any, *pairs: Any) -> Any:
         """Call a kernel with (type, value) pairs."""
         arg_types, args = zip(*pairs, strict=True)
-        return invoke(self.context, self.builder, function, arg_types, args)[1]
+        return call_apart(self.context, self.builder, function, arg_types, args)
 
     def emit(self) -> Any:
         """Emit all of it; return the result."""
         builder, expression = self.builder, self.expression
         shape = self.operands.common_shape(expression.name, [_int(1)] * self.ndim)
         self.shape, self.count = shape, _size(builder, shape)
-        self.results = _int(1) if expression.reduction else self.count
+        self.results = self._results()
         self._open()
         output = made = None
-        if not expression.reduction:
+        if isinstance(expression.result, types.Array):
+            shape = without(shape, expression.axis)
             output, made = new_array(self.context, builder, expression.result, shape)
+            if expression.axis is not None:
+                self._clear(output, shape)
         total = _Total(self.operands, self.dtype.base)
         self._loop(output, total)
         self._close()
         if output is not None:
             return made
-        s = total.result(expression._replace(reduction="sum"), shape)
+        s = builder.load(total.slot)
         tracked = make_tracked(self.context, builder, self.dtype, s, self.first, self.address)
         if expression.reduction == "mean":
             tracked = divided(self.context, builder, self.dtype, tracked, self.count)
         return self.context.cast(builder, tracked, self.dtype, expression.result)
+
+    def _results(self) -> Any:
+        if not self.expression.reduction:
+            return self.count
+        kept = without(self.shape, self.expression.axis)
+        return _int(1) if self.expression.axis is None else _size(self.builder, kept)
+
+    def _clear(self, output: Any, shape: list[Any]) -> None:
+        """Give the sums along an axis their rows."""
+        builder, zero = self.builder, self.context.get_constant_null(self.dtype.base)
+        place = cgutils.alloca_once_value(builder, _int(0))
+        with cgutils.loop_nest(builder, shape, intp=_I64) as position:
+            i = builder.load(place)
+            builder.store(builder.add(i, self.step), place)
+            output.store_data(position, self._numbered(zero, i))
+
+    def _numbered(self, value: Any, i: Any) -> Any:
+        """Return a value with the row of result i."""
+        row = self.builder.add(self.first, i)
+        return make_tracked(self.context, self.builder, self.dtype, value, row, self.address)
 
     # What is known before the loop.
 
@@ -217,11 +267,15 @@ class _Block:
         builder, ndim, int64 = self.builder, self.ndim, types.int64
         builder.store(_int(len(self.slots)), self._field(head, 0))
         builder.store(_int(ndim), self._field(head, 1))
-        step = _int(0 if self.expression.reduction else 1)
+        axis, inner = self.expression.axis, _int(1)
+        is_total = bool(self.expression.reduction) and axis is None
+        step = _int(0 if is_total else 1)
         for d in reversed(range(ndim)):
-            builder.store(self.shape[d], self._field(head, 2 + d))
-            builder.store(step, self._field(head, 2 + ndim + d))
-            step = builder.mul(step, self.shape[d])
+            builder.store(self.shape[d], self._field(head, HEAD + d))
+            builder.store(_int(0) if d == axis else step, self._field(head, HEAD + ndim + d))
+            inner = step if d == axis else inner
+            step = step if d == axis else builder.mul(step, self.shape[d])
+        builder.store(inner, self._field(head, 2))
         for position, slot in self.slots.items():
             at, ty = self._at(slot), self.operands.types[position]
             value = self.operands.args[position]
@@ -256,13 +310,19 @@ class _Block:
             self._store_partials(y, i)
             if output is None:
                 total.add(y.value)
+            elif self.expression.axis is not None:
+                self._add(output, without(position, self.expression.axis), y.value)
             else:
                 value = unwrap(y.value, self.dtype.base, find_emitted(y))
-                row = builder.add(self.first, i)
-                output.store_data(
-                    position,
-                    make_tracked(self.context, builder, self.dtype, value, row, self.address),
-                )
+                output.store_data(position, self._numbered(value, i))
+
+    def _add(self, output: Any, place: Any, value: Any) -> None:
+        """Add to the value of one of the sums along an axis."""
+        builder, base = self.builder, self.dtype.base
+        number = self.context.make_helper(builder, self.dtype, value=output.load_data(place))
+        s = wrap(self.context, builder, base, number.m_value) + value
+        number.m_value = unwrap(s, base, find_emitted(s))
+        output.store_data(place, number._getvalue())
 
     def _patterns(self) -> dict[int, Any]:
         """Return the row of the first element and its steps, of every operand that is an array."""

@@ -47,12 +47,13 @@ class Node(NamedTuple):
 
 
 class Expression(NamedTuple):
-    """What a loop computes: a node, or the sum or mean of one over all elements."""
+    """What a loop computes: a tree, or its sum or mean; over all elements if `axis` is None."""
 
     tree: Any
     name: str
     result: Any
     reduction: str = ""
+    axis: int | None = None
 
 
 class Local(Tracked):

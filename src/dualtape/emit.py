@@ -27,6 +27,7 @@ __all__ = [
     "Emitted",
     "EmittedPartials",
     "call",
+    "call_apart",
     "outer",
     "quotient",
     "strong",
@@ -273,6 +274,22 @@ def invoke(
     implementation = context.get_function(function_type, sig)
     context.add_linking_libs(getattr(implementation, "libs", ()))
     return sig.return_type, implementation(builder, values)
+
+
+def call_apart(context: Any, builder: Any, function: Any, arg_types: Any, args: Any) -> Any:
+    """Call a dispatcher as `invoke` does, but never inlined: it does much work at each call."""
+    function_type = context.typing_context.resolve_value_type(function)
+    sig = function_type.get_call_type(context.typing_context, tuple(arg_types), {})
+    compiled = function_type.dispatcher.get_compile_result(sig)
+    context.add_linking_libs([compiled.library])
+    declared = context.declare_function(builder.module, compiled.fndesc)
+    convention, described = context.call_conv, compiled.fndesc
+    status, result = convention.call_function(
+        builder, declared, described.restype, described.argtypes, args, attrs=("noinline",)
+    )
+    with cgutils.if_unlikely(builder, status.is_error):
+        convention.return_status_propagate(builder, status)
+    return result
 
 
 def _guarded(

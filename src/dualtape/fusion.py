@@ -65,6 +65,8 @@ class Fuse(Rewrite):
         self.block, self.typemap, self.calltypes = block, typemap, calltypes
         self.found: dict[str, _Found] = {}
         self.copies: dict[str, Any] = {}
+        self.views: dict[tuple[str, str, int], str] = {}
+        self.same: dict[str, str] = {}
         self.harmful: list[int] = []
         for position, statement in enumerate(block.body):
             if isinstance(statement, ir.Assign):
@@ -89,6 +91,10 @@ class Fuse(Rewrite):
         found = self._operation(position, function, made, name)
         if found is not None:
             self.found[name] = found
+        elif made.op == "static_getitem" and isinstance(self.typemap[name], types.Array):
+            # x[:-1] written twice is one operand, unless something is done in between
+            key = made.value.name, repr(made.index), len(self.harmful)
+            self.same[name] = self.views.setdefault(key, name)
         elif not self._is_harmless(made, function):
             self.harmful.append(position)
 
@@ -127,7 +133,7 @@ class Fuse(Rewrite):
         return _Found(position, function, arguments, signature)
 
     def _reductions(self) -> dict[int, Any]:
-        """Return the sums and means of arrays of numbers, by position: (name, array, type)."""
+        """Return sums and means of arrays of numbers by position: (name, array, type, axis)."""
         methods: dict[str, tuple[str, Any]] = {}
         sums = {}
         for position, statement in enumerate(self.block.body):
@@ -136,30 +142,41 @@ class Fuse(Rewrite):
                 continue
             if made.op == "getattr" and made.attr in ("sum", "mean"):
                 methods[statement.target.name] = made.attr, made.value
-            elif made.op == "call" and not made.kws and made.vararg is None:
+            elif made.op == "call" and made.vararg is None:
                 sums[position] = self._reduction(made, methods)
         return sums
 
     def _reduction(self, made: Any, methods: dict[str, tuple[str, Any]]) -> Any:
-        if self._is_method(made) and made.func.name in methods and not made.args:
+        rest = [*made.args, *(var for _, var in made.kws)]
+        if self._is_method(made) and made.func.name in methods:
             name, array = methods[made.func.name]
         else:
-            found = REDUCTIONS.get(self._function(made))
-            if found is None or len(made.args) != 1:
+            name = REDUCTIONS.get(self._function(made), "")
+            if not name or not made.args:
                 return None
-            name, array = found, made.args[0]
-        return (name, array, self.calltypes[made]) if _holds(self.typemap[array.name]) else None
+            array, *rest = rest
+        ty = self.typemap[array.name]
+        if not _holds(ty) or len(rest) > 1:
+            return None
+        axis = None
+        if rest:
+            given = self.typemap[rest[0].name]
+            axis = getattr(given, "literal_value", None)
+            if name != "sum" or axis is None or not -ty.ndim <= axis < ty.ndim or ty.ndim == 1:
+                return None
+            axis %= ty.ndim
+        return name, array, self.calltypes[made].return_type, axis
 
     def apply(self) -> Any:
         """Return the block with its expressions in place of their operations."""
         self.inner: set[str] = set()
         roots: dict[int, Any] = {}
-        for position, (name, array, signature) in self.sums.items():
-            roots[position] = self._gathered(position, array), signature.return_type, name
+        for position, (name, array, ty, axis) in self.sums.items():
+            roots[position] = self._gathered(position, array), ty, name, axis
         for name, found in reversed(self.found.items()):
             if name not in self.inner:
                 ty = self.typemap[name]
-                roots[found.position] = self._gather(found.position, name), ty, ""
+                roots[found.position] = self._gather(found.position, name), ty, "", None
         result = self.block.copy()
         result.clear()
         for position, statement in enumerate(self.block.body):
@@ -171,11 +188,11 @@ class Fuse(Rewrite):
                 result.append(statement)
         return result
 
-    def _replaced(self, statement: Any, tree: Any, ty: Any, reduction: str) -> Any:
+    def _replaced(self, statement: Any, tree: Any, ty: Any, reduction: str, axis: Any) -> Any:
         leaves: list[tuple[Any, Any]] = []
         made = self._numbered(tree, leaves)
         name = reduction or "an expression"
-        expression = Expression(made, name, ty, reduction)
+        expression = Expression(made, name, ty, reduction, axis)
         operands, wanted = zip(*leaves, strict=True)
         value = ir.Expr(
             OP, statement.loc, expression=expression, operands=list(operands), wanted=wanted
@@ -217,11 +234,14 @@ class Fuse(Rewrite):
         if isinstance(tree, Node):
             return tree._replace(children=tuple(self._numbered(c, leaves) for c in tree.children))
         leaf = (tree, self.typemap[tree.name]) if isinstance(tree, ir.Var) else tree
-        for i, (var, wanted) in enumerate(leaves):
-            if var.name == leaf[0].name and wanted == leaf[1]:
+        for i, known in enumerate(leaves):
+            if self._name(known[0]) == self._name(leaf[0]) and known[1] == leaf[1]:
                 return i
         leaves.append(leaf)
         return len(leaves) - 1
+
+    def _name(self, var: Any) -> str:
+        return self.same.get(var.name, var.name)
 
 
 def _operands(statement: Any) -> list[Any]:

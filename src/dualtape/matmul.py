@@ -16,16 +16,16 @@ import numpy as np
 from numba.extending import intrinsic
 
 from ._jit import kernel, specialized
-from .adjoints import row_of, tracked, wide_like
+from .adjoints import row_of, tracked
 from .blocks import (
     add_entry,
     add_to_rows,
     adjoint_address,
+    adjoint_window,
     base_array,
     base_value,
     block_rows,
     close_statement,
-    gather_adjoint,
     has_rows,
     load_array,
     open_statement,
@@ -34,7 +34,7 @@ from .blocks import (
     tape_of,
     tape_on,
 )
-from .numbertype import NumberType, level, promote
+from .numbertype import NumberType, level, partial_type, promote
 from .seed import as_number, empty_numbers, flat_view
 from .sweeps import strong_product
 from .tape import tape_at, typed_view
@@ -75,6 +75,13 @@ def base_like(typingctx: Any, number: Any) -> Any:
     return number.base(number), codegen
 
 
+@intrinsic
+def wide_of(typingctx: Any, number: Any) -> Any:
+    """Return a zero of the type of the partials on the tape of a number."""
+    wide = partial_type(number.base)
+    return wide(number), lambda context, builder, sig, args: context.get_constant_null(wide)
+
+
 @kernel
 def tape_of_two(a: Any, b: Any, number: Any) -> int:
     """Return the tape of the first element of the type of `number`; 0 if all are constant."""
@@ -88,41 +95,49 @@ def tracked_product(a: Any, b: Any) -> Any:
     if a.shape[1] != b.shape[0]:
         raise ValueError("incompatible array sizes for np.dot(a, b)")
     number = number_like(a, b)
-    like = base_like(number)
-    a0, b0 = plain_of(a, like), plain_of(b, like)
-    c = base_product(a0, b0)
+    like, wide = base_like(number), wide_of(number)
     address = tape_of_two(a, b, number)
-    first = np.int64(0)
+    shape = np.array([a.shape[0], a.shape[1], b.shape[1], 0, 0, -1, -1])
+    if address != 0:
+        shape[3] = store_rows(address, a, number)
+        shape[4] = store_rows(address, b, number)
+        if has_rows(address, shape[4]):
+            shape[5] = store_array(address, a, wide)
+        if has_rows(address, shape[3]):
+            shape[6] = store_array(address, b, wide)
+    a0, b0 = factor_of(address, shape[5], a, like), factor_of(address, shape[6], b, like)
+    c = base_product(a0, b0)
+    first, step = np.int64(0), np.int64(address != 0)
     if address != 0:
         tape = tape_at(address)
         first = tape.reserve(c.size)
-        shape = np.array([a.shape[0], a.shape[1], b.shape[1], 0, 0, 0, 0])
-        shape[3] = store_rows(address, a, number)
-        shape[4] = store_rows(address, b, number)
-        wide = wide_like(c)
-        if has_rows(address, shape[4]):
-            shape[5] = store_array(address, a0, wide)
-        if has_rows(address, shape[3]):
-            shape[6] = store_array(address, b0, wide)
         offset = store_array(address, shape, np.int64(0))
         tape.add_block(first, first + c.size, address_of_adjoint(wide), offset)
     out = empty_numbers(c.shape, number)
     flat, values = flat_view(out), flat_view(c)
     for i in range(flat.size):
-        flat[i] = tracked(values[i], first + i if address != 0 else 0, address, number)
+        flat[i] = tracked(values[i], first + step * i, address, number)
     return out
 
 
-def plain_of(a: Any, like: Any) -> Any:
-    """Return an array one level down: a copy, or itself if it is there (compiled code only)."""
+def factor_of(address: Any, kept: Any, a: Any, like: Any) -> Any:
+    """Return an array one level down: itself, what was kept of it, or a copy (compiled only)."""
     raise NotImplementedError
 
 
-@specialized(plain_of)
-def _plain_of(a: Any, like: Any) -> Any:
+@specialized(factor_of)
+def _factor_of(address: Any, kept: Any, a: Any, like: Any) -> Any:
     if a.dtype == like:
-        return lambda a, like: a
-    return lambda a, like: base_array(a, like)
+        return lambda address, kept, a, like: a
+    if partial_type(like) != like:
+        return lambda address, kept, a, like: base_array(a, like)
+
+    def kept_or_copied(address: Any, kept: Any, a: Any, like: Any) -> Any:
+        if kept >= 0:
+            return load_array(address, kept, a.size, like).reshape(a.shape)
+        return base_array(a, like)
+
+    return kept_or_copied
 
 
 def base_product(a: Any, b: Any) -> Any:
@@ -169,8 +184,7 @@ def product_adjoint(address: Any, block: Any, lane: Any, width: Any, like: Any) 
     head = load_array(address, offset, 7, np.int64(0))
     m, k, n = head[0], head[1], head[2]
     adjoint = typed_view(tape_at(address).adjoint, like)
-    bar = empty_numbers((m, n), like)
-    gather_adjoint(adjoint, first, bar, lane, width)
+    bar = adjoint_window(adjoint, first, m * n, lane, width).reshape((m, n))
     if has_rows(address, head[3]):
         b = load_array(address, head[6], k * n, like).reshape((k, n))
         add_to_rows(address, head[3], adjoint, times(bar, b.T), lane, width)
