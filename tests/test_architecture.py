@@ -22,7 +22,8 @@ FLOORS = [
     ["number", "dual", "hyperdual", "active"],
     [
         "elementary", "constructors", "seed", "read", "conversion", "arraykernels", "ordering",
-        "combining", "arrays", "stencil", "sweeps", "adjoints", "blocks", "matmul", "replay",
+        "combining", "arrays", "stencil", "relaxations", "sweeps", "adjoints", "blocks", "matmul",
+        "replay",
         "lapack", "planes", "solving", "determinants", "symmetric", "linalg", "dependence",
         "elimination",
     ],

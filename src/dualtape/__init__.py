@@ -34,6 +34,10 @@ from .products import jvp as jvp
 from .products import vjp as vjp
 from .recorder import Tape as Tape
 from .recorder import record as record
+from .relaxations import round_ste as round_ste
+from .relaxations import smooth_maximum as smooth_maximum
+from .relaxations import soft_rank as soft_rank
+from .relaxations import soft_sort as soft_sort
 from .rulemaking import custom_rule as custom_rule
 from .sparse import jacobian_sparsity as jacobian_sparsity
 from .sparse import prepare_sparse_jacobian as prepare_sparse_jacobian

@@ -36,7 +36,7 @@ from .errors import IntegerConversionError
 from .number import INTEGER_CONVERSION
 from .numbertype import PLAIN, NumberType, highest_number, holds_numbers, level, promote
 
-__all__ = ["route"]
+__all__ = ["register_elementwise", "route"]
 
 
 def _element(ty: Any) -> Any:
@@ -165,7 +165,10 @@ def _loop(make_code: Callable[..., Any], name: str, nin: int | None = None) -> C
     return lower
 
 
-def _register_elementwise(target: Any, function: Callable[..., Any], result: Any) -> None:
+def register_elementwise(target: Any) -> None:
+    """Let what is registered for numbers work on arrays of these, element by element."""
+    function, result = ELEMENTWISE[target]
+
     def code(context: Any, builder: Any, arg_types: Any, dtype: Any) -> Any:
         keeps = target in WITH_INTEGERS
         return scalar_code(context, builder, function, arg_types, dtype, keeps)
@@ -177,9 +180,9 @@ def _register_elementwise(target: Any, function: Callable[..., Any], result: Any
 
 
 _SCALAR_ONLY = {float, int, bool, max, min, round, builtins.pow, operator.truth, operator.not_}
-for _target, (_function, _result) in ELEMENTWISE.items():
+for _target in ELEMENTWISE:
     if _target not in _SCALAR_ONLY and getattr(_target, "__module__", "") != "math":
-        _register_elementwise(_target, _function, _result)
+        register_elementwise(_target)
 
 
 def _where_code(context: Any, builder: Any, arg_types: Any, dtype: Any) -> Any:
