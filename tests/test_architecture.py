@@ -34,7 +34,7 @@ FLOORS = [
         "driver", "rulemaking", "making", "modes", "sparse_reverse",
     ],
     [
-        "products", "transforms", "testing", "recorder", "graph", "checkpointing", "sparse",
+        "flattening", "products", "transforms", "testing", "recorder", "graph", "checkpointing", "sparse",
         "sparse_hessian", "composed", "primal", "linear", "newton", "implicit",
     ],
     [

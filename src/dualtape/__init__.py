@@ -13,6 +13,7 @@ from .checkpointing import checkpoint_loop as checkpoint_loop
 from .dual import VectorDual as VectorDual
 from .elementary import value as value
 from .errors import ArgumentError as ArgumentError
+from .errors import ArgumentValueError as ArgumentValueError
 from .errors import ConvergenceError as ConvergenceError
 from .errors import DerivativeMismatchError as DerivativeMismatchError
 from .errors import DualtapeError as DualtapeError
@@ -24,6 +25,7 @@ from .errors import PatternError as PatternError
 from .errors import SingularJacobianError as SingularJacobianError
 from .errors import TapeMemoryError as TapeMemoryError
 from .errors import UnsupportedFunctionError as UnsupportedFunctionError
+from .flattening import ravel as ravel
 from .hyperdual import HyperDual as HyperDual
 from .implicit import implicit_minimum as implicit_minimum
 from .implicit import implicit_root as implicit_root

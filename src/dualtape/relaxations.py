@@ -24,7 +24,7 @@ from ._rule import Rule
 from .arrays import register_elementwise
 from .conversion import promoted_zero, values
 from .elementary import register_rule, value
-from .errors import ArgumentError
+from .errors import ArgumentError, ArgumentValueError
 from .numbertype import PLAIN, NumberType
 from .seed import as_number, element_like, empty_numbers
 
@@ -54,7 +54,7 @@ def soft_sort(x: Any, regularization_strength: float = 1.0) -> Any:
     ------
     ArgumentError
         If x is not a vector of real numbers.
-    ValueError
+    ArgumentValueError
         If the strength is not positive.
 
     Notes
@@ -100,7 +100,7 @@ def soft_rank(x: Any, regularization_strength: float = 1.0) -> Any:
 
     Raises
     ------
-    ArgumentError, ValueError
+    ArgumentError, ArgumentValueError
         As in `soft_sort`.
 
     Notes
@@ -147,7 +147,7 @@ def smooth_maximum(x: Any, temperature: float = 1.0) -> Any:
     ------
     ArgumentError
         If x is not an array of real numbers.
-    ValueError
+    ArgumentValueError
         If x is empty, or the temperature is not positive.
 
     Notes
@@ -272,7 +272,7 @@ def log_sum_exp(x: Any, temperature: Any) -> Any:
     """See `smooth_maximum`; the largest element, a constant, cancels out of the derivatives."""
     require_positive(value(temperature))
     if x.size == 0:
-        raise ValueError("smooth_maximum: an empty array has no maximum")
+        raise ArgumentValueError("smooth_maximum: an empty array has no maximum")
     largest = np.max(values(x))
     shift = largest if np.isfinite(largest) else 0.0
     return temperature * np.log(np.sum(np.exp((x - shift) / temperature))) + shift
@@ -282,7 +282,7 @@ def log_sum_exp(x: Any, temperature: Any) -> Any:
 def require_positive(strength: float) -> None:
     """Raise where a temperature is none."""
     if not strength > 0.0:
-        raise ValueError(
+        raise ArgumentValueError(
             "the regularization strength, or temperature, must be positive; np.sort and np.max are "
             "the limit at zero"
         )
