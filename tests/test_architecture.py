@@ -34,8 +34,8 @@ FLOORS = [
         "driver", "rulemaking", "making", "modes", "sparse_reverse",
     ],
     [
-        "flattening", "products", "transforms", "testing", "recorder", "graph", "checkpointing", "sparse",
-        "sparse_hessian", "composed", "primal", "linear", "newton", "implicit",
+        "flattening", "products", "transforms", "score", "testing", "recorder", "graph",
+        "checkpointing", "sparse", "sparse_hessian", "composed", "primal", "linear", "newton", "implicit",
     ],
     [
         "memoize", "constraints", "minimizing", "optimize",

@@ -41,6 +41,8 @@ from .relaxations import smooth_maximum as smooth_maximum
 from .relaxations import soft_rank as soft_rank
 from .relaxations import soft_sort as soft_sort
 from .rulemaking import custom_rule as custom_rule
+from .score import ScoreEstimate as ScoreEstimate
+from .score import score_grad as score_grad
 from .sparse import jacobian_sparsity as jacobian_sparsity
 from .sparse import prepare_sparse_jacobian as prepare_sparse_jacobian
 from .sparse import sparse_jacobian as sparse_jacobian

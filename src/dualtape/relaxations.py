@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from numba.core import types
-from numba.extending import overload
 
 from ._jit import entry, kernel, specialized
 from ._rule import Rule
@@ -350,7 +349,9 @@ register_rule(_rule)
 register_elementwise(round_ste)
 
 
-@overload(round_ste)
-def _round_plain(x):  # type: ignore[no-untyped-def]
-    number = getattr(x, "dtype", x)
-    return (lambda x: np.rint(x)) if isinstance(number, PLAIN) else None
+@specialized(round_ste)
+def _round_plain(x: Any) -> Any:
+    def rounded(x: Any) -> Any:
+        return np.rint(x)
+
+    return rounded if isinstance(getattr(x, "dtype", x), PLAIN) else None
