@@ -28,14 +28,16 @@ FLOORS = [
         "elimination",
     ],
     [
-        "aliasing", "increments", "pending", "labels", "activate", "fingerprint", "plan", "run",
+        "aliasing", "increments", "pending", "labels", "activate", "fingerprint", "plan", "draws",
+        "run",
         "forward", "second",
         "reverse", "over_reverse", "pullback", "checkpoint", "loop", "alternative", "retell",
         "driver", "rulemaking", "making", "modes", "sparse_reverse",
     ],
     [
         "flattening", "products", "transforms", "score", "testing", "recorder", "graph",
-        "checkpointing", "sparse", "sparse_hessian", "composed", "primal", "linear", "newton", "implicit",
+        "checkpointing", "sparse", "sparse_hessian", "composed", "primal", "linear",
+        "newton", "implicit",
     ],
     [
         "memoize", "constraints", "minimizing", "optimize",

@@ -137,6 +137,7 @@ def jacobian_driver(
                 with builder.if_then(builder.not_(_is_zero(run, taken))):
                     run.release(*filled)
                     run.release(*value)
+                    run.repeat_draws()
                     address = builder.load(taken)
                     builder.store(switch.call(context, builder, address, args[0]), out)
             return builder.load(out)

@@ -19,7 +19,7 @@ import numpy as np
 
 from .activate import twin
 from .driver import as_float
-from .errors import ArgumentError, ArgumentValueError
+from .errors import ArgumentValueError
 from .flattening import ravel
 from .making import checked_function, name_of
 from .memory import remembered
@@ -120,14 +120,14 @@ def score_grad(
     >>> abs(found.gradient - 0.75) < 4.0 * found.standard_error < 0.02
     True
     """
-    functions = [checked_function(g, "score_grad") for g in (f, sample, log_prob)]
+    cost, draw, density = (checked_function(g, "score_grad") for g in (f, sample, log_prob))
     if samples != int(samples) or samples < 2:
         raise ArgumentValueError(f"score_grad: samples is {samples!r}; expected 2 or more")
     constant = _constant_baseline(baseline)
 
     def estimate(theta: Any, seed: int, *args: Any) -> ScoreEstimate:
         vector, unravel = ravel(as_float(theta, 0, name))
-        run = _compiled_loop(*functions, unravel)
+        run = _compiled_loop(cost, draw, density, unravel)
         value, gradient, error = run(vector, seed, int(samples), constant, args)
         return ScoreEstimate(value, unravel(gradient), unravel(error))
 

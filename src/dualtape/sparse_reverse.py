@@ -185,6 +185,7 @@ def compressed_driver(gradient: Any) -> Callable[..., Any]:
             buffers = run.buffers(found)
             count = run.kernel(width_of, seeds)
             step = run.constant(LANES)
+            run.keep_draws(builder.icmp_signed(">", count, step))
             with cgutils.for_range_slice(builder, run.constant(0), count, step, inc=True) as (
                 start,
                 _,
