@@ -120,14 +120,14 @@ def score_grad(
     >>> abs(found.gradient - 0.75) < 4.0 * found.standard_error < 0.02
     True
     """
-    cost, draw, density = (checked_function(g, "score_grad") for g in (f, sample, log_prob))
+    functions = tuple(checked_function(g, "score_grad") for g in (f, sample, log_prob))
     if samples != int(samples) or samples < 2:
         raise ArgumentValueError(f"score_grad: samples is {samples!r}; expected 2 or more")
     constant = _constant_baseline(baseline)
 
     def estimate(theta: Any, seed: int, *args: Any) -> ScoreEstimate:
         vector, unravel = ravel(as_float(theta, 0, name))
-        run = _compiled_loop(cost, draw, density, unravel)
+        run = _compiled_loop(functions, unravel)
         value, gradient, error = run(vector, seed, int(samples), constant, args)
         return ScoreEstimate(value, unravel(gradient), unravel(error))
 
@@ -149,19 +149,19 @@ def _constant_baseline(baseline: Any) -> float:
     )
 
 
-def _compiled_loop(f: Any, sample: Any, log_prob: Any, unravel: Any) -> Any:
+def _compiled_loop(functions: tuple[Any, Any, Any], unravel: Any) -> Any:
     """Return the compiled ``(vector, seed, count, constant, args) -> (value, gradient, error)``."""
 
     def make() -> Any:
-        draw = twin(sample)
+        cost, draw, density = map(twin, functions)
 
         def cost_of(vector, z, args):  # type: ignore[no-untyped-def]
-            return f(z, unravel(vector), *args)
+            return cost(z, unravel(vector), *args)
 
         def log_prob_of(vector, z, args):  # type: ignore[no-untyped-def]
-            return log_prob(z, unravel(vector), *args)
+            return density(z, unravel(vector), *args)
 
-        cost, score = value_and_grad(cost_of), grad(log_prob_of)
+        value_and_slope, score = value_and_grad(cost_of), grad(log_prob_of)
 
         def run(vector, seed, count, constant, args):  # type: ignore[no-untyped-def]
             np.random.seed(seed)  # noqa: NPY002  # Numba's own generator
@@ -170,13 +170,13 @@ def _compiled_loop(f: Any, sample: Any, log_prob: Any, unravel: Any) -> Any:
             terms, scores = np.empty((count, vector.size)), np.empty((count, vector.size))
             for i in range(count):
                 z = draw(theta, *args)
-                costs[i], terms[i] = cost(vector, z, args)
+                costs[i], terms[i] = value_and_slope(vector, z, args)
                 scores[i] = score(vector, z, args)
             return moments(costs, terms, scores, constant)
 
         return numba.njit(nogil=True)(run)
 
-    return remembered(f, ("score_grad", sample, log_prob, unravel), make)
+    return remembered(functions[0], ("score_grad", *functions[1:], unravel), make)
 
 
 @numba.extending.register_jitable
