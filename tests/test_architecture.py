@@ -29,8 +29,7 @@ FLOORS = [
     ],
     [
         "aliasing", "increments", "pending", "labels", "activate", "fingerprint", "plan", "draws",
-        "run",
-        "forward", "second",
+        "run", "outputs", "forward", "second",
         "reverse", "over_reverse", "pullback", "checkpoint", "loop", "alternative", "retell",
         "driver", "rulemaking", "making", "modes", "sparse_reverse",
     ],

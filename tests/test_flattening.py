@@ -199,3 +199,50 @@ def test_a_network_is_trained_with_scipy():
     assert found.fun < 0.01 * loss(P, x, y)
     start = ad.grad(loss_of_vector)(VECTOR, x, y)
     assert np.max(np.abs(found.jac)) < 1e-3 * np.max(np.abs(start))
+
+
+class Answer(NamedTuple):
+    """A result that holds arrays, one of which is constant."""
+
+    table: np.ndarray
+    rest: tuple
+    constant: np.ndarray
+
+
+def answer(p, x):
+    hidden = np.tanh(p.first.weights @ x + p.first.bias)
+    return Answer(np.outer(hidden, x), (p.scale**2, p.second[0] @ hidden), np.ones(2))
+
+
+def flat_answer(vector, x):
+    found = answer(UNRAVEL(vector), x)
+    return np.concatenate(
+        (found.table.ravel(), np.array([found.rest[0]]), found.rest[1], np.ones(2))
+    )
+
+
+def rows_of(part, m):
+    """Return a Jacobian's structure of inputs, for m outputs, as a matrix."""
+    return np.concatenate(
+        [part.first.weights.reshape(m, 6), part.first.bias.reshape(m, 3),
+         part.second[0].reshape(m, 3), part.second[1].reshape(m, 1), np.reshape(part.scale, (m, 1))],
+        axis=1,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", ["forward", pytest.param("reverse", marks=pytest.mark.slow)])
+def test_jacobians_of_structures_by_structures(mode):
+    """Outputs outside, inputs inside; against the Jacobian of one vector by the other."""
+    x = np.array([0.4, -1.1])
+    value, found = ad.value_and_jacobian(answer, mode=mode)(P, x)
+    assert_close(value, answer(P, x), 1e-14)
+    assert isinstance(found, Answer)
+    assert isinstance(found.rest[1], Network)
+    assert found.table.first.weights.shape == (3, 2, 3, 2)
+    assert type(found.rest[0].scale) is float
+    parts = zip((found.table, *found.rest, found.constant), (6, 1, 1, 2), strict=True)
+    rows = np.concatenate([rows_of(part, m) for part, m in parts])
+    assert_close(rows, ad.jacobian(flat_answer, mode=mode)(VECTOR, x), 1e-13)
+    by_x = ad.jacobian(answer, (1, 0), mode=mode)(P, x)
+    assert_close(by_x.table[1], found.table, 1e-14)
+    assert by_x.rest[1][0].shape == (1, 2)

@@ -49,11 +49,17 @@ def by_hand(p, eps):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_reparametrisation(mode):
-    value, gradient, hessian = by_hand(P, normals_of_five(7))
+    value, gradient, _ = by_hand(P, normals_of_five(7))
     found = ad.value_and_grad(shifted, mode=mode)(P, 7)
     assert_close(found[0], value)
     assert_close(found[1], gradient)
     assert numba.njit(shifted)(P, 7) == pytest.approx(value, rel=1e-14)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", MODES)
+def test_second_derivatives_of_a_reparametrisation(mode):
+    _, _, hessian = by_hand(P, normals_of_five(7))
     assert_close(ad.hessian(shifted, mode=mode)(P, 7), hessian)
 
 
@@ -107,6 +113,7 @@ def scaled(x):
     return np.random.standard_normal(3) * x[:3] ** 2
 
 
+@pytest.mark.slow
 def test_a_jacobian_that_changes_to_reverse_mode_draws_the_same():
     x = np.linspace(0.5, 2.0, 40)
     seed(3)

@@ -20,8 +20,8 @@ from .active import Active
 from .dual import VectorDual
 from .emit import unwrap, wrap, zero_partials
 from .errors import ArgumentError
-from .forward import as_vector, vector_type
 from .numbertype import NumberType
+from .outputs import as_vector, vector_type
 from .over_reverse import read_columns
 from .plan import Plan, base_type, is_active, is_differentiable, leaves
 from .reverse import Recording
