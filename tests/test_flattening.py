@@ -223,11 +223,8 @@ def flat_answer(vector, x):
 
 def rows_of(part, m):
     """Return a Jacobian's structure of inputs, for m outputs, as a matrix."""
-    return np.concatenate(
-        [part.first.weights.reshape(m, 6), part.first.bias.reshape(m, 3),
-         part.second[0].reshape(m, 3), part.second[1].reshape(m, 1), np.reshape(part.scale, (m, 1))],
-        axis=1,
-    )  # fmt: skip
+    leaves = (*part.first, *part.second, part.scale)
+    return np.concatenate([np.reshape(leaf, (m, -1)) for leaf in leaves], axis=1)
 
 
 @pytest.mark.parametrize("mode", ["forward", pytest.param("reverse", marks=pytest.mark.slow)])
