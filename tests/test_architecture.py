@@ -22,19 +22,21 @@ FLOORS = [
     ["number", "dual", "hyperdual", "active"],
     [
         "elementary", "constructors", "seed", "read", "conversion", "arraykernels", "ordering",
-        "combining", "arrays", "elementwise", "elementblock", "elementloop", "stencil", "sweeps", "adjoints", "blocks", "matmul", "replay",
+        "combining", "arrays", "elementwise", "elementblock", "elementloop", "stencil",
+        "relaxations", "sweeps", "adjoints", "blocks", "matmul", "replay",
         "lapack", "planes", "solving", "determinants", "symmetric", "linalg", "dependence",
         "elimination",
     ],
     [
-        "aliasing", "increments", "pending", "labels", "fusion", "activate", "fingerprint", "plan", "run",
-        "forward", "second",
+        "aliasing", "increments", "pending", "labels", "fusion", "activate", "fingerprint", "plan",
+        "draws", "run", "outputs", "forward", "second",
         "reverse", "over_reverse", "pullback", "checkpoint", "loop", "alternative", "retell",
         "driver", "rulemaking", "making", "modes", "sparse_reverse",
     ],
     [
-        "products", "transforms", "testing", "recorder", "graph", "checkpointing", "sparse",
-        "sparse_hessian", "composed", "primal", "linear", "newton", "implicit",
+        "flattening", "products", "transforms", "score", "testing", "recorder", "graph",
+        "checkpointing", "sparse", "sparse_hessian", "composed", "primal", "linear",
+        "newton", "implicit",
     ],
     [
         "memoize", "constraints", "minimizing", "optimize",

@@ -1132,6 +1132,8 @@ def test_threads_make_one_transform():
 
 def test_derivative_of_a_scalar_function():
     assert_close(ad.derivative(math.exp)(1.0), math.e)
+    assert_close(ad.grad(math.hypot)(3.0, 4.0), 0.6)
+    assert_close(ad.grad(np.dot)(np.ones(2), np.array([2.0, 3.0])), np.array([2.0, 3.0]))
     assert_close(ad.derivative(lambda x: x**3)(2), 12.0)
 
 

@@ -24,7 +24,7 @@ def test_blocks_print_what_the_readme_says():
         else:
             assert printed.split() == text.split()
             compared += 1
-    assert compared == 5
+    assert compared == 6
 
 
 def test_two_setup_commands():

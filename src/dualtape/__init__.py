@@ -13,6 +13,7 @@ from .checkpointing import checkpoint_loop as checkpoint_loop
 from .dual import VectorDual as VectorDual
 from .elementary import value as value
 from .errors import ArgumentError as ArgumentError
+from .errors import ArgumentValueError as ArgumentValueError
 from .errors import ConvergenceError as ConvergenceError
 from .errors import DerivativeMismatchError as DerivativeMismatchError
 from .errors import DualtapeError as DualtapeError
@@ -24,6 +25,7 @@ from .errors import PatternError as PatternError
 from .errors import SingularJacobianError as SingularJacobianError
 from .errors import TapeMemoryError as TapeMemoryError
 from .errors import UnsupportedFunctionError as UnsupportedFunctionError
+from .flattening import ravel as ravel
 from .hyperdual import HyperDual as HyperDual
 from .implicit import implicit_minimum as implicit_minimum
 from .implicit import implicit_root as implicit_root
@@ -34,7 +36,13 @@ from .products import jvp as jvp
 from .products import vjp as vjp
 from .recorder import Tape as Tape
 from .recorder import record as record
+from .relaxations import round_ste as round_ste
+from .relaxations import smooth_maximum as smooth_maximum
+from .relaxations import soft_rank as soft_rank
+from .relaxations import soft_sort as soft_sort
 from .rulemaking import custom_rule as custom_rule
+from .score import ScoreEstimate as ScoreEstimate
+from .score import score_grad as score_grad
 from .sparse import jacobian_sparsity as jacobian_sparsity
 from .sparse import prepare_sparse_jacobian as prepare_sparse_jacobian
 from .sparse import sparse_jacobian as sparse_jacobian

@@ -34,7 +34,7 @@ from .errors import IntegerConversionError
 from .number import INTEGER_CONVERSION
 from .numbertype import PLAIN, NumberType, highest_number, holds_numbers, level, promote
 
-__all__ = ["NODES", "route"]
+__all__ = ["NODES", "register_elementwise", "route"]
 
 
 class ElementwiseTemplate(AbstractTemplate):
@@ -100,16 +100,18 @@ NODES: dict[Any, Callable[..., Node]] = {}
 """What makes the node of a function on arrays, of the type of its results and its children."""
 
 
-def _register_elementwise(target: Any, make_node: Callable[..., Node], result: Any) -> None:
+def register_elementwise(target: Any) -> None:
+    """Let what is registered for numbers work on arrays of these, element by element."""
+    function, result = ELEMENTWISE[target]
+    _register(target, functools.partial(Node, function, target in WITH_INTEGERS), result)
+
+
+def _register(target: Any, make_node: Callable[..., Node], result: Any) -> None:
     NODES[target] = make_node
     type_global(target, ElementwiseTemplate, result=staticmethod(result))
     name = getattr(target, "__name__", None) or target.name
     lowering = _lowering(make_node, name, getattr(target, "nin", None))
     lower_builtin((target, "numbers"), types.VarArg(types.Any))(lowering)
-
-
-def _node_maker(target: Any, function: Callable[..., Any]) -> Callable[..., Node]:
-    return functools.partial(Node, function, target in WITH_INTEGERS)
 
 
 def _where_node(dtype: Any, children: Any) -> Node:
@@ -121,10 +123,10 @@ def _where_result(typing_context: Any, elements: Any) -> Any:
 
 
 _SCALAR_ONLY = {float, int, bool, max, min, round, builtins.pow, operator.truth, operator.not_}
-for _target, (_function, _result) in ELEMENTWISE.items():
+for _target in ELEMENTWISE:
     if _target not in _SCALAR_ONLY and getattr(_target, "__module__", "") != "math":
-        _register_elementwise(_target, _node_maker(_target, _function), _result)
-_register_elementwise(np.where, _where_node, _where_result)
+        register_elementwise(_target)
+_register(np.where, _where_node, _where_result)
 
 
 class _NoActiveIndex(AbstractTemplate):

@@ -32,6 +32,7 @@ __all__ = [
     "add_to_adjoint",
     "add_to_rows",
     "adjoint_address",
+    "adjoint_of_rows",
     "adjoint_window",
     "close_statement",
     "emit_adjoint",
@@ -206,6 +207,14 @@ def add_to_rows(address: Any, offset: Any, adjoint: Any, more: Any, lane: Any, w
     for i in range(count):
         at = (first + i) * width + lane
         adjoint[at] = adjoint[at] + source[i]
+
+
+@kernel
+def adjoint_of_rows(address: Any, offset: Any, adjoint: Any, width: Any) -> Any:
+    """Return the adjoints of the rows that `store_rows` kept as a view; empty if there is none."""
+    told = load_array(address, offset, 2, np.int64(0))
+    count = told[0] if told[1] >= 0 and width == 1 else np.int64(0)
+    return adjoint[told[1] : told[1] + count]
 
 
 def tape_on(a: Any, number: Any) -> int:

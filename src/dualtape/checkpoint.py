@@ -18,6 +18,7 @@ from . import blocks, replay
 from .active import Active
 from .adjoints import make_tracked
 from .aliasing import stored_arguments
+from .draws import refuse_draws
 from .emit import invoke
 from .errors import ArgumentError
 from .numbertype import NumberType, highest_number, level
@@ -82,6 +83,7 @@ def plan_of(typingctx: Any, twin: Any, packed: Any, number: NumberType, name: st
             "checkpointed call keeps its arguments; let it return a new array."
         )
     plan.run_twin(Active)
+    refuse_draws(plan)
     return plan
 
 

@@ -37,7 +37,8 @@ def checkpoint(f: Callable[..., Any]) -> Any:
     Raises
     ------
     ArgumentError
-        If f is not a function, writes to an argument, or takes what cannot be kept.
+        If f is not a function, writes to an argument, draws random numbers (its second evaluation
+        would draw others) or takes what cannot be kept.
     TapeMemoryError
         If a single call does not fit on a tape.
 

@@ -21,7 +21,7 @@ from .active import Tracked
 from .elementary import operand
 from .emit import Emitted, unwrap, wrap
 from .number import Number
-from .numbertype import partial_type, root
+from .numbertype import NumberType, partial_type, promote, root
 
 __all__ = ["Evaluation", "Expression", "Local", "Node", "Operands", "chosen", "element", "helper"]
 
@@ -175,10 +175,16 @@ class Evaluation:
         """Return the value of a tree whose floats have the precision of `dtype`."""
         if isinstance(tree, int):
             return self._leaf(tree, root(dtype))
-        children = [self.of(child, tree.dtype) for child in tree.children]
+        dtype = tree.dtype if isinstance(tree.dtype, NumberType) else self._operand_type(tree)
+        children = [self.of(child, dtype) for child in tree.children]
         if not tree.keeps_integers:
-            children = [self._as_float(x, root(tree.dtype)) for x in children]
+            children = [self._as_float(x, root(dtype)) for x in children]
         return tree.function(*children)
+
+    def _operand_type(self, tree: Node) -> Any:
+        """Return the type in which operands meet that give no number: those of a comparison."""
+        found = [element(self.operands.types[child]) for child in tree.children]
+        return promote([types.unliteral(ty) for ty in found])
 
     def _as_float(self, x: Any, float_type: Any) -> Any:
         is_condition = isinstance(x, Emitted) and isinstance(x.type, types.Boolean)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 __all__ = [
     "ArgumentError",
+    "ArgumentValueError",
     "ConvergenceError",
     "DerivativeMismatchError",
     "DualtapeError",
@@ -30,6 +31,10 @@ class DualtapeError(Exception):
 
 class ArgumentError(DualtapeError, TypeError):
     """An argument of a transform or of a differentiated call is of the wrong kind."""
+
+
+class ArgumentValueError(DualtapeError, ValueError):
+    """An argument is of the right kind, but not its value, its length or its shape."""
 
 
 class NotScalarError(DualtapeError, TypeError):

@@ -17,11 +17,11 @@ from numba.core import cgutils, types
 from . import read, seed
 from .dual import VectorDual
 from .errors import ArgumentError, NotScalarError
-from .numbertype import NumberType, level
+from .numbertype import NumberType
+from .outputs import Outputs, as_vector, jacobian_blocks, vector_type
 from .plan import (
     Plan,
     base_type,
-    block_type,
     is_active,
     is_differentiable,
     leaves,
@@ -95,10 +95,9 @@ def jacobian_driver(
         plan = Plan(typingctx, twin, packed, argnums, name)
         chunk = pick_chunk(plan.size(), chunk_size)
         result = plan.run_twin(VectorDual, chunk)
-        y_type = vector_type(plan, result)
-        value_type = base_type(y_type, plan.number)
-        parts = [map_leaves(ty, lambda leaf: block_type(plan, y_type, leaf)) for ty in plan.inputs]
-        jacobian_type = parts[0] if single else types.BaseTuple.from_types(parts)
+        outputs = Outputs(plan, result)
+        y_type, value_type = outputs.flat_type, outputs.value_type
+        jacobian_type = outputs.jacobian_type(single=single)
         returned = types.Tuple((value_type, jacobian_type)) if with_value else jacobian_type
         switch = None if other is None else other(packed, returned)
 
@@ -113,9 +112,9 @@ def jacobian_driver(
             buffers = run.buffers(found)
             with sweep(run, chunk) as (start, _), builder.if_then(_is_zero(run, taken)):
                 raw = run.call_twin(found, _seeded(run, found, buffers, start))
-                y = as_vector(run, result, raw)
+                y = outputs.flattened(run, raw)
                 with builder.if_then(builder.icmp_signed("==", start, run.constant(0))):
-                    builder.store(run.base_value(y_type, y)[1], kept)
+                    builder.store(outputs.value(run, raw, y), kept)
                     pairs = (y_type, y), (types.intp, run.n), (plan.base, run.base_like)
                     builder.store(run.kernel(read.new_rows, *pairs), matrix)
                     if switch is not None:
@@ -123,11 +122,11 @@ def jacobian_driver(
                         wanted = other.wanted(builder, run.n, m)
                         builder.store(switch.address(builder, wanted), taken)
                 _read_columns(run, y_type, y, (rows, builder.load(matrix)), start, chunk)
-                run.release(y_type, y)
+                outputs.release(run, raw, y)
             run.release_all(buffers)
             filled, value = (rows, builder.load(matrix)), (value_type, builder.load(kept))
             with builder.if_then(_is_zero(run, taken)):
-                made = jacobian_blocks(run, found, filled, value, jacobian_type, single=single)
+                made = jacobian_blocks(run, found, filled, value, single=single)
                 if with_value:
                     made = context.make_tuple(builder, returned, [value[1], made])
                 else:
@@ -137,6 +136,7 @@ def jacobian_driver(
                 with builder.if_then(builder.not_(_is_zero(run, taken))):
                     run.release(*filled)
                     run.release(*value)
+                    run.repeat_draws()
                     address = builder.load(taken)
                     builder.store(switch.call(context, builder, address, args[0]), out)
             return builder.load(out)
@@ -160,69 +160,6 @@ def _read_columns(run: Run, ty: Any, y: Any, matrix: Any, start: Any, chunk: int
 
 def _is_zero(run: Run, pointer: Any) -> Any:
     return run.builder.icmp_signed("==", run.builder.load(pointer), run.constant(0))
-
-
-def vector_type(plan: Plan, result: Any) -> Any:
-    """Return the type of a result as one array or one scalar; tuples and lists become arrays."""
-    if isinstance(result, types.Array | NumberType | types.Number | types.Boolean):
-        return result
-    items = list(result) if isinstance(result, types.BaseTuple) else []
-    if isinstance(result, types.List):
-        items = [result.dtype]
-    if not items or not all(isinstance(t, NumberType | types.Number) for t in items):
-        raise NotScalarError(
-            f"{plan.name}: the function returns {result}; expected a number, an array, or a tuple "
-            "or list of numbers."
-        )
-    active = any(level(t) == plan.number.level for t in items)
-    return types.Array(plan.number if active else plan.base, 1, "C")
-
-
-def as_vector(run: Run, ty: Any, value: Any) -> Any:
-    """Convert a result as `vector_type` says."""
-    target = vector_type(run.plan, ty)
-    if target == ty:
-        return value
-    like = (target.dtype, run.context.get_constant_null(target.dtype))
-    if isinstance(ty, types.List):
-        made = run.kernel(read.array_of_list, (ty, value), like)
-        run.release(ty, value)
-        return made
-    uniform = types.UniTuple(target.dtype, len(ty))
-    packed = run.context.cast(run.builder, value, ty, uniform)
-    return run.kernel(read.array_of_tuple, (uniform, packed), like)
-
-
-def jacobian_blocks(
-    run: Run, found: Any, matrix: Any, value: Any, jacobian_type: Any, *, single: bool
-) -> Any:
-    """Cut the matrix of all derivatives into the structure of the arguments; it is released."""
-    pieces = iter(_blocks(run, found, matrix, value))
-    run.release(*matrix)
-    made = [run.rebuild(ty, pieces) for ty in run.plan.inputs]
-    if single:
-        return made[0][1]
-    return run.context.make_tuple(run.builder, jacobian_type, [v for _, v in made])
-
-
-def _blocks(run: Run, found: Any, rows: Any, value: Any) -> list[tuple[Any, Any]]:
-    pieces = []
-    for ty, leaf, offset in found:
-        block = block_type(run.plan, value[0], ty)
-        shape_type = types.UniTuple(types.intp, getattr(block, "ndim", 0))
-        sizes = []
-        for array_type, array in (value, (ty, leaf)):
-            if isinstance(array_type, types.Array):
-                struct = run.context.make_array(array_type)(run.context, run.builder, array)
-                sizes += cgutils.unpack_tuple(run.builder, struct.shape)
-        first = (types.intp, offset)
-        count = (types.intp, run.leaf_size(ty, leaf))
-        if not sizes:
-            pieces.append((block, run.kernel(read.corner, rows, first)))
-            continue
-        shape = (shape_type, run.context.make_tuple(run.builder, shape_type, sizes))
-        pieces.append((block, run.kernel(read.columns, rows, first, count, shape)))
-    return pieces
 
 
 def derivative_driver(twin: Any) -> Any:

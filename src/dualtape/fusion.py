@@ -99,8 +99,14 @@ class Fuse(Rewrite):
             self.harmful.append(position)
 
     def _is_harmless(self, made: Any, function: Any) -> bool:
+        """Whether an expression changes no array."""
         if made.op == "call":
-            return function in HARMLESS_CALLS or function in NODES or self._is_method(made)
+            writes = function in NODES and len(made.args) + len(made.kws) > _inputs(function, made)
+            return (function in HARMLESS_CALLS | NODES.keys() and not writes) or self._is_method(
+                made
+            )
+        if made.op == "inplace_binop":
+            return not isinstance(self.typemap[made.lhs.name], types.Array)
         return made.op in HARMLESS_EXPRESSIONS
 
     def _is_method(self, made: Any) -> bool:
@@ -128,7 +134,7 @@ class Fuse(Rewrite):
         if made.op == "call" and (made.kws or len(made.args) != len(signature.args)):
             return None
         arguments = tuple(made.args) if made.op == "call" else tuple(made.list_vars())
-        if len(arguments) > getattr(function, "nin", len(arguments)):
+        if len(arguments) > _inputs(function, made):
             return None  # an explicit output
         return _Found(position, function, arguments, signature)
 
@@ -251,6 +257,11 @@ def _operands(statement: Any) -> list[Any]:
             return [value]
         return list(value.list_vars()) if isinstance(value, ir.Expr) else []
     return list(statement.list_vars())
+
+
+def _inputs(function: Any, made: Any) -> int:
+    """Return how many arguments a function has beside an explicit output."""
+    return int(getattr(function, "nin", len(made.list_vars())))
 
 
 def _holds(ty: Any) -> bool:

@@ -17,7 +17,7 @@ from numba.core.errors import RequireLiteralValue
 from numba.extending import overload
 
 from ._jit import package_stamp, use_cache
-from ._rule import Rule
+from ._rule import RULES, Rule
 from .activate import twin
 from .driver import Transform
 from .errors import ArgumentError
@@ -106,7 +106,7 @@ def checked_function(f: Any, kind: str) -> Any:
     """Return f as something Numba can compile, or raise."""
     if isinstance(f, Dispatcher | FunctionType):
         return f
-    if isinstance(f, np.ufunc | BuiltinFunctionType | Rule | type(functools.reduce)):
+    if isinstance(f, np.ufunc | BuiltinFunctionType | Rule | type(functools.reduce) | type(np.sum)):
         return _wrapped_builtin(f)
     hint = ""
     if isinstance(f, functools.partial) or callable(f):
@@ -119,17 +119,30 @@ def checked_function(f: Any, kind: str) -> Any:
 
 @functools.cache
 def _wrapped_builtin(f: Any) -> Any:
-    count = f.nin if isinstance(f, np.ufunc) else getattr(f, "arity", 1)
-
     def of_one(x: Any) -> Any:
         return f(x)
 
     def of_two(x: Any, y: Any) -> Any:
         return f(x, y)
 
-    wrapper = of_one if count == 1 else of_two
+    wrapper = of_two if _required_arguments(f) == 2 else of_one
     wrapper.__name__ = getattr(f, "__name__", None) or f.name
     return wrapper
+
+
+def _required_arguments(f: Any) -> int:
+    """Return how many arguments a function of NumPy or of C code must be given, 1 if unknown."""
+    known = getattr(f, "nin", None) or getattr(f, "arity", None)
+    for rule in RULES.values():
+        if known is None and f in rule.targets:
+            known = rule.arity
+    if known is not None:
+        return int(known)
+    try:
+        parameters = inspect.signature(f).parameters.values()
+    except ValueError:  # of some builtins
+        return 1
+    return sum(p.default is p.empty for p in parameters)
 
 
 def py_func_of(function: Any) -> Any:

@@ -21,6 +21,7 @@ from .blocks import (
     add_entry,
     add_to_rows,
     adjoint_address,
+    adjoint_of_rows,
     adjoint_window,
     base_array,
     base_value,
@@ -186,11 +187,26 @@ def product_adjoint(address: Any, block: Any, lane: Any, width: Any, like: Any) 
     adjoint = typed_view(tape_at(address).adjoint, like)
     bar = adjoint_window(adjoint, first, m * n, lane, width).reshape((m, n))
     if has_rows(address, head[3]):
-        b = load_array(address, head[6], k * n, like).reshape((k, n))
-        add_to_rows(address, head[3], adjoint, times(bar, b.T), lane, width)
+        b = load_array(address, head[6], k * n, like)
+        window = adjoint_of_rows(address, head[3], adjoint, width)
+        if n == 1 and window.size > 0:
+            add_outer(window, bar.reshape(m), b)
+        else:
+            more = times(bar, b.reshape((k, n)).T)
+            add_to_rows(address, head[3], adjoint, more, lane, width)
     if has_rows(address, head[4]):
         a = load_array(address, head[5], m * k, like).reshape((m, k))
         add_to_rows(address, head[4], adjoint, times(a.T, bar), lane, width)
+
+
+@kernel
+def add_outer(window: Any, bar: Any, b: Any) -> None:
+    """Add the products bar[i] b[j]: a matrix times a vector needs no matrix beside its adjoint."""
+    k = b.size
+    for i in range(bar.size):
+        line, factor = window[i * k : (i + 1) * k], bar[i]
+        for j in range(k):
+            line[j] = line[j] + strong_product(b[j], factor)
 
 
 def times(a: Any, b: Any) -> Any:

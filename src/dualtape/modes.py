@@ -17,6 +17,7 @@ from numba.core import types
 from . import forward, over_reverse, reverse, second
 from .activate import twin
 from .alternative import Alternative, by_size, register
+from .draws import holds_generator
 from .driver import Transform
 from .making import (
     cached,
@@ -78,6 +79,8 @@ class Auto:
         inputs = [leaf for i in argnums for leaf in leaves(packed[i])]
         if not any(isinstance(leaf, types.Array) for leaf in inputs):
             return self.drivers[len(inputs) > self.limit](typingctx, packed)
+        if holds_generator(packed):  # reverse mode evaluates the function once
+            return self.drivers[1](typingctx, packed)
         first = int(self.seen is not None and self.seen > self.limit)
         sig, eager = self.drivers[first](typingctx, packed)
         other = Alternative(self.prepare(packed, 1 - first), packed, sig.return_type)

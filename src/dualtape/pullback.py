@@ -18,7 +18,7 @@ from . import adjoints, seed
 from .active import Active
 from .emit import invoke
 from .errors import ArgumentError
-from .forward import as_vector, jacobian_blocks, vector_type
+from .outputs import as_vector, jacobian_blocks, vector_type
 from .plan import Plan, base_type, element, is_active, is_differentiable, leaves, map_leaves
 from .reverse import Recording
 from .run import Run
@@ -138,7 +138,7 @@ def _sweep(run: Run, tape: Any, pairs: Any, count: Any) -> tuple[Any, Any]:
 
 def _stacked_blocks(run: Run, found: Any, matrix: Any, count: Any, returned: Any) -> Any:
     along = types.Array(types.int64, 1, "C"), run.kernel(adjoints.empty_rows, (types.intp, count))
-    out = jacobian_blocks(run, found, matrix, along, returned, single=False)
+    out = jacobian_blocks(run, found, matrix, along, single=False)
     run.release(*along)
     return out
 

@@ -138,15 +138,17 @@ def _count(y: Any) -> Any:
 
 
 @kernel
-def columns(rows: Any, first: Any, size: Any, shape: Any) -> Any:
-    """Return columns first : first + size of a matrix, in another shape."""
-    return rows[:, first : first + size].copy().reshape(shape)
+def put_array(flat: Any, first: Any, y: Any, like: Any) -> None:
+    """Copy the elements of an array into a vector of numbers, from `first` on."""
+    source = flattened(y)
+    for i in range(source.size):
+        flat[first + i] = as_number(source[i], like)
 
 
 @kernel
-def corner(rows: Any, first: Any) -> Any:
-    """Return one element of the first row."""
-    return rows[0, first]
+def put_number(flat: Any, first: Any, y: Any, like: Any) -> None:
+    """Copy a number into a vector of numbers."""
+    flat[first] = as_number(y, like)
 
 
 @kernel

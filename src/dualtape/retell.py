@@ -43,6 +43,16 @@ def located(error: DualtapeError, name: str) -> DualtapeError:
     return type(error)(f"{name}: {where}{error}")
 
 
+_RANDOM = re.compile(
+    r"Function\(<(?:bound method RandomState\.(\w+)|function NumPyRandomGeneratorType_(\w+))"
+)
+_DRAWN = (
+    "draws from {} with an active parameter. Draws are constants: write them in terms of one that "
+    "has no parameter (mu + sigma * np.random.standard_normal()), use dualtape.score_grad, or pass "
+    "dualtape.value(x) if the parameter should count as constant."
+)
+
+
 def retold(error: Exception, name: str, py_func: Any) -> DualtapeError:
     """Return our account of a Numba error met while `name` was compiled."""
     text = _plain(str(error))
@@ -51,6 +61,9 @@ def retold(error: Exception, name: str, py_func: Any) -> DualtapeError:
     if called is not None and _has_number(called[2]):
         if called[1] == "setitem":
             return MissingRuleError(f"{name}: {where}{_STORED.format('an item of another type')}")
+        drawn = _RANDOM.search(text)
+        if drawn is not None:
+            return MissingRuleError(f"{name}: {where}{_DRAWN.format(drawn[1] or drawn[2])}")
         return MissingRuleError(
             f"{name}: {where}calls {_function_name(text, called[1])} on an active number, which "
             "has no derivative rule; give it one with dualtape.custom_rule, or pass it "

@@ -17,8 +17,8 @@ from numba.core import types
 from . import adjoints, pool, read
 from .active import Active
 from .adjoints import make_tracked
-from .forward import as_vector, jacobian_blocks, vector_type
-from .plan import Plan, base_type, block_type, is_active, map_leaves
+from .outputs import Outputs, jacobian_blocks
+from .plan import Plan, base_type, is_active
 from .run import Run
 from .tape import reserve_rows, spell
 
@@ -141,17 +141,16 @@ def jacobian_driver(
     def jacobian(typingctx: Any, packed: Any) -> Any:
         plan = Plan(typingctx, twin, packed, argnums, name)
         result = plan.run_twin(Active)
-        y_type = vector_type(plan, result)
-        value_type = base_type(y_type, plan.number)
-        parts = [map_leaves(ty, lambda leaf: block_type(plan, y_type, leaf)) for ty in plan.inputs]
-        jacobian_type = parts[0] if single else types.BaseTuple.from_types(parts)
+        outputs = Outputs(plan, result)
+        y_type, value_type = outputs.flat_type, outputs.value_type
+        jacobian_type = outputs.jacobian_type(single=single)
         returned = types.Tuple((value_type, jacobian_type)) if with_value else jacobian_type
 
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             run = Run(plan, context, builder, args[0])
             found = run.input_leaves()
             recording = Recording(run, found)
-            y = as_vector(run, result, recording.result)
+            y = outputs.flattened(run, recording.result)
             shape = (y_type, y), (types.intp, run.n), (plan.base, run.base_like)
             made = types.Array(plan.base, 2, "C"), run.kernel(read.new_rows, *shape)
             matrix = run.owned(made)
@@ -168,9 +167,9 @@ def jacobian_driver(
             elif is_active(y_type, plan.number):
                 recording.sweep(adjoints.sweep_row, recording.row(y_type, y), matrix)
             recording.release()
-            value = value_type, run.base_value(y_type, y)[1]
-            run.release(y_type, y)
-            out = jacobian_blocks(run, found, matrix, value, jacobian_type, single=single)
+            value = value_type, outputs.value(run, recording.result, y)
+            outputs.release(run, recording.result, y)
+            out = jacobian_blocks(run, found, matrix, value, single=single)
             if not with_value:
                 run.release(*value)
                 return out

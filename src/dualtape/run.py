@@ -10,8 +10,9 @@ from numba.np import arrayobj
 
 from . import read, seed
 from .activate import activate_value, activated_type
+from .draws import SEVERAL_EVALUATIONS, Draws, draws_at_random, holds_generator
 from .emit import invoke
-from .errors import NotScalarError
+from .errors import ArgumentError, NotScalarError
 from .numbertype import NumberType, level, partial_type, tuple_like
 from .partials import PartialsType
 from .plan import Plan, structured
@@ -35,6 +36,7 @@ class Run:
         self.number = (plan.number, self.like)
         wide = partial_type(plan.base)
         self.wide = (wide, context.get_constant_null(wide))  # what a tape holds
+        self._draws: Draws | None = None
         self._buffers: list[Any] = []
         self._owned: list[Any] = []
 
@@ -135,6 +137,7 @@ class Run:
 
         Where the user's function raises, all is dropped, or the code of `on_error` runs.
         """
+        self.repeat_draws()
         plan, made, args = self.plan, [], []
         active_types = [plan.active_leaf(ty) for ty, _, _ in found]
         pending = iter(list(zip(active_types, seeded, strict=True)))
@@ -163,6 +166,21 @@ class Run:
                 message = (plan.not_scalar(),)
                 self.context.call_conv.return_user_exc(self.builder, NotScalarError, message)
         return result
+
+    def keep_draws(self, several: Any) -> None:
+        """Let all evaluations that follow, several or not, draw the same random numbers."""
+        if any(map(holds_generator, self.plan.packed)):
+            with cgutils.if_unlikely(self.builder, several):
+                self.clean_up()
+                message = (SEVERAL_EVALUATIONS.format(self.plan.name),)
+                self.context.call_conv.return_user_exc(self.builder, ArgumentError, message)
+        if draws_at_random(self.plan, unknown=True):
+            self._draws = Draws(self.context, self.builder)
+
+    def repeat_draws(self) -> None:
+        """Emit code after which the random numbers come again that `keep_draws` saw ahead."""
+        if self._draws is not None:
+            self._draws.restore()
 
     def copied(self, ty: Any, value: Any) -> Any:
         """Return an argument that the function may write to: as numbers, or a plain copy."""
@@ -275,6 +293,7 @@ def seed_leaf(run: Run, leaf: Any, buffer: Any, start: Any) -> Any:
 
 def sweep(run: Run, step: int) -> Any:
     """Emit a loop over chunks of the inputs, at least one; yield the first input of each."""
+    run.keep_draws(run.builder.icmp_signed(">", run.n, run.constant(step)))
     at_least_one = run.builder.select(
         run.builder.icmp_signed(">", run.n, run.constant(1)), run.n, run.constant(1)
     )

@@ -20,8 +20,8 @@ from .active import Active
 from .dual import VectorDual
 from .emit import unwrap, wrap, zero_partials
 from .errors import ArgumentError
-from .forward import as_vector, vector_type
 from .numbertype import NumberType
+from .outputs import as_vector, vector_type
 from .over_reverse import read_columns
 from .plan import Plan, base_type, is_active, is_differentiable, leaves
 from .reverse import Recording
@@ -185,6 +185,7 @@ def compressed_driver(gradient: Any) -> Callable[..., Any]:
             buffers = run.buffers(found)
             count = run.kernel(width_of, seeds)
             step = run.constant(LANES)
+            run.keep_draws(builder.icmp_signed(">", count, step))
             with cgutils.for_range_slice(builder, run.constant(0), count, step, inc=True) as (
                 start,
                 _,

@@ -128,7 +128,8 @@ def jacobian(
     Parameters
     ----------
     f : function
-        Returns a number, an array, or a tuple or list of numbers (taken as a 1-D array).
+        Returns a number, an array, a tuple or list of numbers (taken as a 1-D array), or a (named)
+        tuple of arrays and numbers.
     argnums, mode, chunk_size
         As in `grad`.
 
@@ -136,7 +137,8 @@ def jacobian(
     -------
     function
         With the signature of f. The result has shape ``y.shape + x.shape``; for a tuple argument it
-        has the structure of the argument.
+        has the structure of the argument. If f returns arrays in a tuple, the result has that
+        structure, with these in place of the arrays.
 
     Raises
     ------
