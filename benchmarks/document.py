@@ -9,6 +9,7 @@ FOLDER = Path(__file__).parent
 RESULTS, README = FOLDER / "RESULTS.md", FOLDER.parent / "README.md"
 BEGIN, END = "<!-- speed -->", "<!-- end speed -->"
 LIBRARIES = ("hand", "dualtape", "JAX", "CasADi", "autograd", "PyTorch")
+BUSY = 1.5  # slowest over fastest median of the control, above which figures are rough
 SUMMARY = (
     "rosenbrock-loop-2",
     "rosenbrock-loop-10",
@@ -143,8 +144,9 @@ def drift(run):
     if not controls:
         return []
     least, median, most = spread(controls)
+    busy = "**Other work ran on the machine: these are rough figures.** " * (most > BUSY * least)
     return [
-        f"The control, a compiled loop without derivatives, took {quantity(median)}; between "
+        f"{busy}The control, a compiled loop without derivatives, took {quantity(median)}; between "
         f"problems its median went from {quantity(least)} to {quantity(most)}: the drift of the "
         f"machine. A Python function that does nothing took {quantity(spread(harness).median)}: "
         "the share of the harness in every time.",

@@ -5,8 +5,10 @@ symbols and an expression), and returns a `Candidate`.  Nothing is imported befo
 made.
 """
 
+import contextlib
 import importlib.util
 import shutil
+import tempfile
 
 import numpy as np
 from scipy import sparse
@@ -94,7 +96,8 @@ def by_casadi(build, *args, gcc=False, slow=False):
 
         symbols, expression = build(casadi)
         options = {"jit": True, "compiler": "shell", "jit_options": {"flags": ["-O3"]}}
-        function = casadi.Function("f", symbols, [expression], options if gcc else {})
+        with contextlib.chdir(tempfile.gettempdir()):  # where the generated C code is put
+            function = casadi.Function("f", symbols, [expression], options if gcc else {})
         return casadi_call(function, args)
 
     return Candidate("CasADi", "gcc" if gcc else "", make, "casadi", slow or gcc)
