@@ -1,54 +1,78 @@
-"""Print what derivatives of array code cost beside the code: ``python -m benchmarks.bench_arrays``.
+"""Gradients and Jacobian-vector products of array code: products of arrays and linear algebra.
 
-The figures are ratios to the primal, the same NumPy code under njit, in one run on one core;
-medians and quartiles.  Every derivative is checked before it is timed.
+The primal is the same NumPy code under njit; the references are closed forms in NumPy.
 """
 
-import numba
 import numpy as np
-from numpy.testing import assert_allclose
+from numba import njit
 
 import dualtape as ad
 
-from .report import pin, progress, ratios, row, spread
+from . import bench_mixture as mixture
+from . import bench_pinn as pinn
+from .bench_rosenbrock import point, rosenbrock_arrays, rosenbrock_gradient
+from .peers import by_autograd, by_jax, by_torch
+from .problem import Call, Candidate, Problem, as_array, by_dualtape
 
 N = 500
+SLOW = ("matmul", "inv", "slogdet")  # minutes of compilation
 
 
-@numba.njit
+@njit
 def solve(a, b):
     """Sum of the solution of a linear system."""
     return np.sum(np.linalg.solve(a, b))
 
 
-@numba.njit
+@njit
 def product(a, x):
     """Sum of a matrix times a vector."""
     return np.sum(a @ x)
 
 
-@numba.njit
+@njit
+def square(a):
+    """Sum of a product of matrices."""
+    return np.sum(a @ a)
+
+
+@njit
 def inverse(a):
     """Sum of an inverse."""
     return np.sum(np.linalg.inv(a))
 
 
-@numba.njit
+@njit
 def log_determinant(a):
     """Logarithm of a determinant."""
     return np.linalg.slogdet(a)[1]
 
 
-@numba.njit
-def cholesky(a):
-    """Sum of a Cholesky factor."""
-    return np.sum(np.linalg.cholesky(a))
+def solve_gradient(a, b):
+    """Return the gradient of `solve` by both arguments."""
+    adjoint = np.linalg.solve(a.T, np.ones(b.size))
+    return -np.outer(adjoint, np.linalg.solve(a, b)), adjoint
 
 
-@numba.njit
-def square(a):
-    """Sum of a product of matrices."""
-    return np.sum(a @ a)
+def product_gradient(a, x):
+    """Return the gradient of `product` by both arguments."""
+    return np.tile(x, (a.shape[0], 1)), np.sum(a, axis=0)
+
+
+def square_gradient(a):
+    """Return the gradient of `square`."""
+    return (np.sum(a, axis=1) + np.sum(a, axis=0)[:, None],)
+
+
+def inverse_gradient(a):
+    """Return the gradient of `inverse`."""
+    inverted = np.linalg.inv(a)
+    return (-np.outer(np.sum(inverted, axis=0), np.sum(inverted, axis=1)),)
+
+
+def log_determinant_gradient(a):
+    """Return the gradient of `log_determinant`."""
+    return (np.linalg.inv(a).T,)
 
 
 def matrix(n):
@@ -57,45 +81,136 @@ def matrix(n):
     return g @ g.T / n + np.eye(n)
 
 
-CASES = {
-    "solve, both": (solve, (matrix(N), np.ones(N)), (0, 1)),
-    "solve, right-hand side": (solve, (matrix(N), np.ones(N)), (1,)),
-    "sum(A @ x), both": (product, (matrix(N), np.ones(N)), (0, 1)),
-    "sum(A @ x), x": (product, (matrix(N), np.ones(N)), (1,)),
-    "sum(A @ A)": (square, (matrix(N),), (0,)),
-    "inv": (inverse, (matrix(N),), (0,)),
-    "slogdet": (log_determinant, (matrix(N),), (0,)),
-    "cholesky": (cholesky, (matrix(N),), (0,)),
-}
+def dot(gradient, tangents):
+    """Return the directional derivative of a function with this gradient."""
+    pairs = zip(gradient, tangents, strict=True)
+    return sum(float(np.vdot(g, t)) for g, t in pairs)
 
 
-def measured(name, rounds):
-    """Return the ratios of gradient and JVP to the primal of one case."""
-    f, args, argnums = CASES[name]
+def directions(args):
+    """Return a direction for every argument."""
     rng = np.random.default_rng(1)
-    tangents = tuple(
-        rng.standard_normal(x.shape) if i in argnums else np.zeros_like(x)
-        for i, x in enumerate(args)
+    return tuple(rng.standard_normal(np.shape(a)) for a in args)
+
+
+def gradient_problem(name, title, f, args, gradient):
+    """Return a gradient by all arguments as a problem."""
+    every = tuple(range(len(args)))
+    return Problem(
+        name=f"{name}-gradient",
+        title=f"{title}: gradient",
+        primal=f,
+        args=args,
+        reference=lambda: gradient(*args),
+        candidates=[
+            by_dualtape("reverse", lambda: ad.grad(f, argnums=every, mode="reverse"), *args),
+            *PEERS.get(name, lambda *_: [])(*args),
+        ],
+        slow=name in SLOW,
     )
-    gradient = ad.grad(f, argnums=argnums, mode="reverse")
-    parts = zip(gradient(*args), argnums, strict=True)
-    slope = sum(float(np.sum(g * tangents[i])) for g, i in parts)
-    assert_allclose(ad.jvp(f, args, tangents)[1], slope, rtol=1e-9)
-    moved = [lambda _: ad.jvp(f, args, tangents)] if len(argnums) == len(args) else []
-    calls = 3 if name.startswith(("solve", "inv", "slog", "chol", "sum(A @ A)")) else 50
-    return ratios(lambda _: f(*args), [lambda _: gradient(*args), *moved], None, calls, rounds)
 
 
-def main(rounds=21):
-    """Measure and print the table."""
-    pin()
-    row(f"array code, n = {N} (ratio to the primal)", "gradient", "JVP")
-    row("---", "---", "---")
-    for name in CASES:
-        progress(name)
-        found = [spread(r) for r in measured(name, rounds)]
-        row(name, *[*found, "-"][:2])
+def jvp_problem(name, title, f, args, gradient):
+    """Return a Jacobian-vector product by all arguments as a problem."""
+    tangents = directions(args)
+    own = Call(lambda x, v: ad.jvp(f, x, v), (args, tangents), lambda found: as_array(found[1]))
+    return Problem(
+        name=f"{name}-jvp",
+        title=f"{title}: Jacobian-vector product",
+        primal=f,
+        args=args,
+        reference=lambda: dot(gradient(*args), tangents),
+        candidates=[Candidate("dualtape", "forward", lambda: own)],
+        slow=name in SLOW,
+    )
 
 
-if __name__ == "__main__":
-    main()
+def both_arguments(written):
+    """Return what makes the peers of a function of two arrays."""
+
+    def make(a, b):
+        def jax_gradient(jax, jnp):
+            gradient = jax.grad(written(jnp), argnums=(0, 1))
+            return lambda a, b: jnp.concatenate([g.ravel() for g in gradient(a, b)])
+
+        def torch_gradient(torch):
+            f = written(torch)
+
+            def gradient(a, b):
+                a, b = a.requires_grad_(), b.requires_grad_()
+                return torch.autograd.grad(f(a, b), (a, b))
+
+            return gradient
+
+        return [
+            by_jax(jax_gradient, a, b),
+            by_autograd(lambda autograd, anp: autograd.grad(written(anp), argnum=(0, 1)), a, b),
+            by_torch(torch_gradient, a, b),
+        ]
+
+    return make
+
+
+def written_solve(np_like):
+    """Return `solve` for another library's arrays."""
+    return lambda a, b: np_like.sum(np_like.linalg.solve(a, b))
+
+
+def written_product(np_like):
+    """Return `product` for another library's arrays."""
+    return lambda a, x: np_like.sum(a @ x)
+
+
+PEERS = {"solve": both_arguments(written_solve), "matvec": both_arguments(written_product)}
+
+
+def whole_problems():
+    """Yield products along a direction for the array programs of other suites."""
+    x = point(100_000)
+    yield jvp_problem(
+        "rosenbrock-arrays",
+        f"Rosenbrock NumPy style, n = {x.size:,}",
+        rosenbrock_arrays,
+        (x,),
+        lambda x: (rosenbrock_gradient(x),),
+    )
+    components = mixture.COMPONENTS
+    p, points = mixture.data(mixture.DIMENSIONS, components, mixture.POINTS)
+    yield jvp_problem(
+        "mixture-matrix",
+        "Gaussian mixture, matrix form",
+        njit(lambda p: mixture.mixture_matrix(p, points, components)),
+        (p,),
+        lambda p: (mixture.mixture_gradient(p, points, components),),
+    )
+    w = pinn.WIDTH
+    p, x = pinn.data(w, 100)
+    yield jvp_problem(
+        "pinn",
+        "PINN",
+        njit(lambda p: pinn.pinn_loss(p, x, w)),
+        (p,),
+        lambda p: (pinn.pinn_gradient(p, x, w),),
+    )
+
+
+def problems(small=False):
+    """Yield the problems; no small ones, which would compile for as long as the large."""
+    if small:
+        return
+    a, b = matrix(N), np.linspace(0.5, 1.5, N)
+    cases = [
+        ("matvec", f"sum(A @ x), n = {N}", product, (a, b), product_gradient),
+        ("solve", f"sum(solve(A, b)), n = {N}", solve, (a, b), solve_gradient),
+        ("matmul", f"sum(A @ A), n = {N}", square, (a,), square_gradient),
+        ("inv", f"sum(inv(A)), n = {N}", inverse, (a,), inverse_gradient),
+        ("slogdet", f"slogdet(A), n = {N}", log_determinant, (a,), log_determinant_gradient),
+    ]
+    for case in cases:
+        yield gradient_problem(*case)
+        yield jvp_problem(*case)
+    yield from whole_problems()
+
+
+def bench_arrays(run, case):
+    run(case)

@@ -8,8 +8,10 @@ import numpy as np
 
 import dualtape as ad
 
-from . import problems
-from .report import pin, progress, ratios
+from .bench_rosenbrock import point, rosenbrock
+from .machine import pin
+from .problem import Call
+from .runner import FULL, interleave, progress, spread
 
 SIZES = (8, 16, 24, 32, 48, 64)
 
@@ -22,7 +24,7 @@ def applied(product):
 def main():
     """Measure gradients, Hessians and products of Rosenbrock's function."""
     pin()
-    f = problems.rosenbrock
+    f = rosenbrock
     cases = {
         "gradient": (ad.grad(f, mode="reverse"), ad.grad(f, mode="forward")),
         "Hessian": (ad.hessian(f, mode="reverse"), ad.hessian(f, mode="forward")),
@@ -33,9 +35,11 @@ def main():
         progress(name)
         found = []
         for n in SIZES:
-            x = problems.point(n)
+            x = point(n)
             np.testing.assert_allclose(reverse(x), forward(x), rtol=1e-9, atol=1e-9)
-            found.append(ratios(reverse, [forward], x, 200, 31)[0][0])
+            calls = {"reverse": Call(reverse, (x,)), "forward": Call(forward, (x,))}
+            seconds = interleave(calls, FULL)
+            found.append(spread(seconds["forward"] / seconds["reverse"]).median)
         print(f"{name:<19}" + "".join(f"{ratio:10.2f}" for ratio in found), flush=True)
 
 

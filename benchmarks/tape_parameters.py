@@ -12,23 +12,37 @@ CHOICES = [(2, 1), (4, 2), (8, 2), (8, 3), (12, 2), (12, 3), (12, 6), (16, 3), (
 
 def measure(k_max, keep):
     """Print the ratios for one choice."""
-    import numpy as np  # noqa: PLC0415  # numbers are set before anything is compiled
+    from dualtape import elementary, pending  # set before anything is compiled
 
-    import dualtape as ad  # noqa: PLC0415
-    from dualtape import elementary, pending  # noqa: PLC0415
-
-    from .bench_reverse import GRADIENTS  # noqa: PLC0415
-    from .report import pin, ratios  # noqa: PLC0415
+    from .bench_lennard_jones import bodies, lennard_jones
+    from .bench_ode import INPUTS, lotka_volterra, smoother
+    from .bench_rosenbrock import point, rosenbrock
+    from .machine import pin
 
     pin()
     elementary.K_MAX, pending.KEEP = k_max, keep
-    told = []
-    for f, x in list(GRADIENTS.values())[:4]:
-        gradient = ad.grad(f, mode="reverse")
-        expected = ad.grad(f, mode="forward")(x)
-        np.testing.assert_allclose(gradient(x), expected, atol=1e-9 * abs(expected).max())
-        told.append(ratios(f, [gradient], x, calls=50, rounds=21)[0][0])
+    cases = (
+        (rosenbrock, point(1000)),
+        (lennard_jones, bodies()),
+        (lotka_volterra, INPUTS),
+        (smoother, point(50)),
+    )
+    told = [gradient_ratio(f, x) for f, x in cases]
     print(f"{k_max:5d} {keep:4d}   " + "  ".join(f"{t:10.2f}" for t in told), flush=True)
+
+
+def gradient_ratio(f, x):
+    """Return the median of reverse gradient over function, after a check."""
+    import dualtape as ad
+
+    from .problem import Problem, by_dualtape
+    from .runner import FULL
+    from .runner import measure as measured
+
+    candidate = by_dualtape("reverse", lambda: ad.grad(f, mode="reverse"), x)
+    expected = ad.grad(f, mode="forward")
+    problem = Problem(f.__name__, "", f, (x,), lambda: expected(x), [candidate])
+    return measured(problem, [candidate], FULL).ratio(candidate.label).median
 
 
 def main():

@@ -20,7 +20,7 @@ from .plan import Plan, structured
 __all__ = ["CHUNKS", "Run", "pick_chunk", "seed_leaf", "sweep"]
 
 CHUNKS = (1, 2, 4, 8, 16)
-DEFAULT_CHUNK = 8  # two AVX2 registers or one of AVX-512; benchmarks/bench_forward.py compares
+DEFAULT_CHUNK = 8  # two AVX2 registers or one of AVX-512; benchmarks/bench_ode.py compares
 
 
 class Run:

@@ -1,0 +1,250 @@
+"""What the package wants to reach: figures, limits, and what the best other tool reaches.
+
+Every target is looked up in the measurements of a run.  `elsewhere` are figures of an earlier
+comparison on a comparable core, also of tools that cannot be installed beside this one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+class Run(dict):
+    """Measurements of a run by name of the problem; `counts` are figures that are not times."""
+
+    counts = None
+
+    def ratio(self, name, label, to):
+        """Return the median ratio of two rows of a problem."""
+        return self[name].ratio(label, to).median
+
+    def time(self, name, label):
+        """Return the median of the figures of a row."""
+        return self[name].time(label).median
+
+
+@dataclass(frozen=True)
+class Target:
+    """A figure and its limit, and a further one; `note` says what is in the way of them."""
+
+    case: str
+    figure: Callable[[Run], float]
+    limit: float
+    then: float | None = None
+    unit: str = "x primal"
+    elsewhere: str = ""
+    note: str = ""
+
+    def found(self, run):
+        """Return the figure, or None where the run does not hold it."""
+        try:
+            return self.figure(run)
+        except (KeyError, TypeError):
+            return None
+
+
+def ratio(name, label="dualtape, auto", to="primal"):
+    """Return what looks up the median of a ratio."""
+    return lambda run: run.ratio(name, label, to)
+
+
+def microseconds(name, label="dualtape, auto"):
+    """Return what looks up a time."""
+    return lambda run: 1e6 * run.time(name, label)
+
+
+def growth_of_cost(run):
+    """Return the time per state on a grid of 256 x 256 over that on one of 32 x 32."""
+    large, small = (
+        run.time(f"brusselator-jacobian-{n}", "dualtape, auto") / n**2 for n in (256, 32)
+    )
+    return large / small
+
+
+def import_seconds(run):
+    """Return what importing this package adds to importing Numba."""
+    return run.time("import", "dualtape") - run.time("import", "primal")
+
+
+def calls_saved(run):
+    """Return calls of the right-hand side over those with finite differences."""
+    exact, differences = run.counts
+    return exact / differences
+
+
+HAND = "x hand"
+TARGETS = (
+    Target(
+        "gradient of Rosenbrock, n = 2, called from Python",
+        ratio("rosenbrock-loop-2", to="hand"),
+        1.3,
+        unit=HAND,
+        elsewhere="CasADi 0.5, JAX 34 x hand",
+    ),
+    Target(
+        "gradient of Rosenbrock, n = 2, time",
+        microseconds("rosenbrock-loop-2"),
+        1.0,
+        unit="us",
+        elsewhere="JAX 7.9 us, CasADi 0.12 us",
+    ),
+    Target(
+        "gradient of Rosenbrock, n = 10, called from Python",
+        ratio("rosenbrock-loop-10", to="hand"),
+        1.3,
+        unit=HAND,
+        elsewhere="CasADi 1.3, JAX 35 x hand",
+    ),
+    Target(
+        "gradient of Rosenbrock, n = 10, time",
+        microseconds("rosenbrock-loop-10"),
+        1.0,
+        unit="us",
+        elsewhere="JAX 8.2 us, CasADi 0.31 us",
+    ),
+    Target(
+        "Hessian of Rosenbrock, n = 10, called from Python",
+        ratio("rosenbrock-hessian-10", to="hand"),
+        2.0,
+        unit=HAND,
+        elsewhere="CasADi with gcc 0.2, JAX 10 x hand",
+    ),
+    Target(
+        "forward gradient of an ODE loop, 6 inputs",
+        ratio("lotka-volterra", "dualtape, forward"),
+        2.0,
+        elsewhere="adjoint by hand 2.2, JAX 3.3",
+    ),
+    Target(
+        "reverse gradient of the Rosenbrock loop, n = 1000",
+        ratio("rosenbrock-loop-1000"),
+        10.0,
+        6.0,
+        elsewhere="CoDiPack 26-32, JAX 6",
+    ),
+    Target(
+        "reverse gradient of Lennard-Jones, 50 bodies",
+        ratio("lennard-jones"),
+        10.0,
+        5.0,
+        elsewhere="Enzyme 5, JAX 12.7",
+    ),
+    Target(
+        "gradient of NumPy-style Rosenbrock, n = 100,000",
+        ratio("rosenbrock-arrays-100000"),
+        3.0,
+        1.5,
+        elsewhere="JAX 1.1, torch.compile 1.7, hand 1.4",
+    ),
+    Target(
+        "gradient of the Gaussian mixture, matrix form, time",
+        lambda run: microseconds("mixture-matrix")(run) / 1000.0,
+        2.0,
+        0.9,
+        unit="ms",
+        elsewhere="JAX 0.9 ms, PyTorch and a loop by hand 2.8 ms",
+    ),
+    Target(
+        "gradient of the Gaussian mixture, matrix form",
+        ratio("mixture-matrix"),
+        3.0,
+        elsewhere="JAX 0.8",
+    ),
+    Target(
+        "gradient of the PINN loss, 481 parameters, time",
+        microseconds("pinn"),
+        150.0,
+        80.0,
+        unit="us",
+        elsewhere="JAX 80 us, torch.compile 154, CasADi 239, PyTorch 495",
+    ),
+    Target("gradient of the PINN loss, 481 parameters", ratio("pinn"), 3.0, elsewhere="JAX 0.7"),
+    Target(
+        "sparse Jacobian of the Brusselator, 32 x 32",
+        ratio("brusselator-jacobian-32"),
+        5.0,
+        2.0,
+        elsewhere="CasADi with gcc 1.8 (16 s to compile), JAX 8, hand 0.6",
+    ),
+    Target(
+        "its time per state, 256 x 256 over 32 x 32",
+        growth_of_cost,
+        1.5,
+        unit="x",
+        elsewhere="linear growth is 1",
+    ),
+    Target("sparse Jacobian of POLLU", ratio("pollu", "dualtape, sparse"), 5.0),
+    Target("gradient of sum(A @ x), n = 500", ratio("matvec-gradient", "dualtape, reverse"), 3.0),
+    Target("gradient of a solve, n = 500", ratio("solve-gradient", "dualtape, reverse"), 3.0),
+    *(
+        Target(f"J v of {what}", ratio(f"{name}-jvp", "dualtape, forward"), 3.0)
+        for what, name in (
+            ("NumPy-style Rosenbrock, n = 100,000", "rosenbrock-arrays"),
+            ("the Gaussian mixture, matrix form", "mixture-matrix"),
+            ("the PINN loss", "pinn"),
+            ("sum(A @ x), n = 500", "matvec"),
+            ("a solve, n = 500", "solve"),
+        )
+    ),
+    Target(
+        "first gradient of a small function, cold",
+        ratio("first-gradient"),
+        2.5,
+        unit="x its own njit",
+        elsewhere="JAX 0.05-0.2 s",
+    ),
+    Target(
+        "gradient of a further small function",
+        ratio("next-gradient"),
+        2.5,
+        unit="x its own njit",
+    ),
+    Target(
+        "first gradient of a second process, cached",
+        lambda run: run.time("cached-gradient", "dualtape, auto"),
+        0.2,
+        unit="s",
+    ),
+    Target(
+        "functions that this process compiles",
+        lambda run: run.time("cached-compilations", "dualtape, auto"),
+        0.0,
+        unit="",
+    ),
+    Target("import, beyond Numba's own", import_seconds, 0.1, unit="s"),
+    *(
+        Target(
+            f"minimize Rosenbrock, n = 10, {method}",
+            ratio(f"minimize-{method}-10", "dualtape, filled in"),
+            1.1,
+            unit="x hand derivatives",
+            elsewhere=elsewhere,
+        )
+        for method, elsewhere in (
+            ("trust-exact", "JAX 2.0, CasADi 3.5"),
+            ("BFGS", "JAX 2.8, CasADi 3.5"),
+            ("Newton-CG", "n = 100: JAX 2.2, CasADi 4.3"),
+        )
+    ),
+    Target(
+        "BDF on the Brusselator, 32 x 32",
+        ratio("bdf-brusselator", "dualtape, filled in"),
+        1.1,
+        unit="x hand derivatives",
+        elsewhere="JAX 1.2, CasADi 2.1",
+    ),
+    Target(
+        "its calls of the right-hand side over those with finite differences",
+        calls_saved,
+        1.0,
+        unit="x",
+    ),
+)
+
+
+def verdict(target, found):
+    """Return whether a figure meets its target, in words."""
+    if found is None:
+        return "not measured"
+    if target.then is not None and found <= target.then:
+        return "met, also the next"
+    return "met" if found <= target.limit else "not met"
