@@ -9,6 +9,7 @@ import pytest
 from numba import njit
 from numpy.testing import assert_allclose
 from scipy import integrate as scipy_integrate
+from scipy import sparse
 
 import dualtape as ad
 from dualtape.integrate import (
@@ -70,6 +71,77 @@ def test_what_the_user_gives_is_used():
     assert used
     assert_allclose(odeint(lambda y, t: -y, [1.0], [0.0, 1.0], Dfun=lambda y, t: jac(t, y))[1],
                     np.exp(-1.0), rtol=1e-6)  # fmt: skip
+
+
+# Sparse Jacobians
+
+MANY = 120
+
+
+def switching(t, y, reach):
+    """Diffusion; where y is large, an element depends on one further away, too."""
+    out = np.empty(y.size)
+    for i in range(y.size):
+        left, right = y[i - 1] if i > 0 else 0.0, y[i + 1] if i < y.size - 1 else 0.0
+        out[i] = 50.0 * (left - 2.0 * y[i] + right) - y[i] ** 3
+        if y[i] > 0.5:
+            out[i] += y[(i + reach) % y.size]
+    return out
+
+
+def jacobian_seen(monkeypatch, fun, n, method, **options):
+    """Return the Jacobian that SciPy gets, at ones, and what it is given."""
+    seen = {}
+    monkeypatch.setattr(scipy_integrate, "solve_ivp", lambda *_, **given: seen.update(given))
+    solve_ivp(fun, (0.0, 1.0), np.ones(n), method, **options)
+    monkeypatch.undo()
+    return seen["jac"](0.0, np.ones(n), *(options.get("args") or ()))
+
+
+def test_form_of_the_jacobian(monkeypatch):
+    args = {"args": (7,)}
+    many, few = (jacobian_seen(monkeypatch, switching, n, "BDF", **args) for n in (MANY, 20))
+    assert sparse.issparse(many)
+    assert type(few) is np.ndarray
+    expected = ad.jacobian(switching, 1)
+    assert_allclose(many.toarray(), expected(0.0, np.ones(MANY), 7), atol=1e-13)
+    assert_allclose(few, expected(0.0, np.ones(20), 7), atol=1e-13)
+    for given in (("LSODA", {}), ("Radau", {"sparse": False})):
+        assert type(jacobian_seen(monkeypatch, switching, MANY, given[0], **given[1], **args)) is (
+            np.ndarray
+        )
+    assert sparse.issparse(jacobian_seen(monkeypatch, switching, 20, "BDF", sparse=True, **args))
+    assert type(jacobian_seen(monkeypatch, switching, MANY, "BDF", jac=lambda *_: 1, **args)) is int
+    with pytest.raises(ad.ArgumentError, match="sparse is 'no'"):
+        solve_ivp(switching, (0.0, 1.0), np.ones(3), "BDF", sparse="no", **args)
+
+
+def all_together(t, y):
+    return -y * np.sum(y)
+
+
+def test_full_jacobians_and_long_recordings_stay_dense(monkeypatch):
+    found = jacobian_seen(monkeypatch, all_together, MANY, "BDF")
+    assert_allclose(found, -np.ones((MANY, MANY)) - MANY * np.eye(MANY), rtol=1e-14)
+    limit = ad.set_tape_limit(1000)
+    try:
+        found = jacobian_seen(monkeypatch, switching, MANY, "BDF", args=(7,))
+    finally:
+        ad.set_tape_limit(limit)
+    assert type(found) is np.ndarray
+
+
+@pytest.mark.parametrize("method", ["BDF", "Radau"])
+def test_patterns_change_on_the_way(method):
+    y0 = np.where(np.arange(MANY) < 40, 1.0, 0.1)
+    options = {"method": method, "args": (7,), "rtol": 1e-8, "atol": 1e-10}
+    found = solve_ivp(switching, (0.0, 2.0), y0, **options)
+    expected = solve_ivp(switching, (0.0, 2.0), y0, sparse=False, **options)
+    assert found.success
+    assert_allclose(found.y[:, -1], expected.y[:, -1], rtol=1e-6)
+    patterns = ad.jacobian_sparsity(switching, 1)
+    first, last = patterns(0.0, y0, 7), patterns(0.0, found.y[:, -1], 7)
+    assert first.nnz != last.nnz
 
 
 @pytest.mark.slow
