@@ -38,7 +38,7 @@ FLOORS = [
     ],
     [
         "forms", "memoize", "constraints", "minimizing", "optimize",
-        "implicitmethods", "sensitivity", "adjoint", "quadrature", "integrate",
+        "implicitmethods", "states", "sensitivity", "adjoint", "quadrature", "integrate",
     ],
 ]  # fmt: skip
 MODULES = sorted(module.name for module in pkgutil.iter_modules([str(SOURCE)]))

@@ -470,6 +470,124 @@ def scaled(k, t, y, p, scale):
     return scale * y[0]
 
 
+def drained(t, y, p, scale):
+    """Torricelli's flow with a leak p[0] and a supply p[1]."""
+    return np.array([p[1] - p[0] * y[0], scale * y[0]])
+
+
+def level(t, y, p, scale):
+    return y[0] - 0.2 * p[0]
+
+
+def volume(t, y, p, scale):
+    return y[0] * p[1] + t
+
+
+def late(t, y, p, scale):
+    return t - 10.0
+
+
+def first_squared(k, t, y, p, scale):
+    return (1.0 + k) * y[0] ** 2
+
+
+@pytest.mark.parametrize("steps", [None, 4])
+def test_events_of_the_adjoint(steps):
+    """The time of a terminal event depends on everything; against differences."""
+    level.terminal, level.direction = True, -1.0
+    y0, p, times = np.array([1.5, 0.0]), np.array([0.9, 0.05]), [0.4, 0.1]
+    options = {"method": "DOP853", "rtol": 1e-12, "atol": 1e-13}
+
+    def functional(v):
+        def rhs(t, z):
+            return [*drained(t, z, v[:2], 1.0), volume(t, z, v, 1.0)]
+
+        def event(t, z):
+            return level(t, z, v, 1.0)
+
+        event.terminal, event.direction = True, -1.0
+        found = scipy_integrate.solve_ivp(
+            rhs, (0.0, 9.0), [*v[2:], 0.0], events=event, dense_output=True, **options
+        )
+        assert found.status == 1
+        seen = sum((1.0 + k) * found.sol(t)[0] ** 2 for k, t in enumerate(times))
+        return found.y[2, -1] + seen
+
+    found = solve_ivp_adjoint(
+        drained, (0.0, 9.0), y0, p, (1.0,), integrand=volume, observation=first_squared,
+        t_obs=times, events=[level, late], checkpoint_steps=steps, adjoint_atol=1e-12, **options,
+    )  # fmt: skip
+    v = np.concatenate([p, y0])
+    assert_allclose(found.value, functional(v), rtol=1e-10)
+    v[3] = 1e-3  # a step relative to 0 is none; nothing depends on y0[1]
+    expected = central(functional, v, 1e-3)
+    assert_allclose(found.grad_p, expected[:2], rtol=1e-7)
+    assert_allclose(found.grad_y0, expected[2:], rtol=1e-7, atol=2e-8)
+    ended = found.forward.t[-1]
+    assert_allclose(found.forward.t_events[0], [ended], rtol=1e-12)
+    assert found.forward.t_events[1].size == 0
+    assert_allclose(found.forward.y[0, -1], 0.2 * p[0], rtol=1e-10)
+    with pytest.raises(ad.ArgumentError, match="an event ended the integration"):
+        solve_ivp_adjoint(
+            drained, (0.0, 9.0), y0, p, (1.0,), observation=first_squared, t_obs=[8.0],
+            events=level, **options,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "steps"), [("BDF", 40), ("RK45", 10)])
+def test_checkpoints_of_the_adjoint(method, steps):
+    """Few states are kept, and the gradient is the same up to the tolerance."""
+    given = {
+        "observation": first_squared, "t_obs": [0.0, 0.7, 2.0], "integrand": volume,
+        "method": method, "rtol": 1e-9, "atol": 1e-11,
+    }  # fmt: skip
+    problem = drained, (0.0, 2.0), [1.5, 0.0], [0.9, 0.05], (1.0,)
+    whole = solve_ivp_adjoint(*problem, **given)
+    pieces = solve_ivp_adjoint(*problem, checkpoint_steps=steps, **given)
+    assert pieces.forward.sol is None
+    assert 2 < pieces.forward.t.size < whole.forward.t.size / 4
+    for name in ("value", "grad_p", "grad_y0", "y_obs"):
+        assert_allclose(getattr(pieces, name), getattr(whole, name), rtol=3e-6, atol=1e-8)
+    times, k = np.array([0.0, 0.7, 2.0]), np.arange(1.0, 4.0)
+    decayed = np.exp(-0.9 * times)
+    states = 1.5 * decayed + (1.0 - decayed) * 0.05 / 0.9
+    assert_allclose(pieces.y_obs[0], states, rtol=1e-7)
+    by_y0 = 2.0 * np.sum(k * states * decayed) + 0.05 * (1.0 - decayed[-1]) / 0.9
+    assert_allclose(pieces.grad_y0, [by_y0, 0.0], rtol=1e-6, atol=1e-9)
+    for wrong, event in ((0, None), (2.0, None), (3, level)):
+        level.terminal = 2
+        with pytest.raises(ad.ArgumentError, match="checkpoint"):
+            solve_ivp_adjoint(*problem, checkpoint_steps=wrong, events=event, **given)
+
+
+def diffusing(t, y, p):
+    out = np.empty(y.size)
+    for i in range(y.size):
+        left, right = y[i - 1] if i > 0 else 0.0, y[i + 1] if i < y.size - 1 else 0.0
+        out[i] = p[0] * (left - 2.0 * y[i] + right) - p[1] * y[i]
+    return out
+
+
+def energy(t, y, p):
+    return np.sum(y**2)
+
+
+@pytest.mark.slow
+def test_adjoint_of_a_large_system_is_sparse():
+    """Linear, with symmetric matrix A: G = y0^T (exp(2 A T) - 1) / (2 A) y0."""
+    y0, p = np.sin(np.arange(150.0)), np.array([30.0, 0.5])
+    options = {"integrand": energy, "rtol": 1e-9, "atol": 1e-11, "adjoint_atol": 1e-11}
+    found = solve_ivp_adjoint(diffusing, (0.0, 0.2), y0, p, **options)
+    dense = solve_ivp_adjoint(diffusing, (0.0, 0.2), y0, p, sparse=False, **options)
+    second = np.diag(np.ones(149), 1) + np.diag(np.ones(149), -1) - 2.0 * np.eye(150)
+    rates, modes = np.linalg.eigh(30.0 * second - 0.5 * np.eye(150))
+    grown = np.expm1(0.4 * rates) / (2.0 * rates)
+    assert_allclose(found.value, (modes.T @ y0) ** 2 @ grown, rtol=1e-7)
+    assert_allclose(found.grad_y0, 2.0 * modes @ (grown * (modes.T @ y0)), rtol=1e-5, atol=1e-7)
+    assert_allclose(found.grad_p, dense.grad_p, rtol=1e-6)
+    assert_allclose(found.grad_y0, dense.grad_y0, rtol=1e-6, atol=1e-9)
+
+
 def explodes(t, y, p):
     return y**2 * p[0]
 
