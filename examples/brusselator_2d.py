@@ -18,9 +18,10 @@ the right-hand side for a Jacobian counts as one.  LU counts factorizations; the
 largest difference to the solution with the exact Jacobian.
 
 Run it from anywhere, with dualtape and, for the picture, matplotlib installed.  The larger grid
-takes some minutes::
+takes some minutes.  Nearly all of the time is SuperLU's, whose many small products lose by the
+threads of OpenBLAS::
 
-    python examples/brusselator_2d.py
+    OPENBLAS_NUM_THREADS=1 python examples/brusselator_2d.py
     python examples/brusselator_2d.py --n 32 --methods BDF --figure ""
 """
 

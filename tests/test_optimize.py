@@ -319,6 +319,24 @@ def test_progress_of_least_squares(capsys):
     assert lines[0].split() == ["0", "cost", "=", "12.1", "|g|", "=", "1.078e+02"]
 
 
+@pytest.mark.parametrize("method", ["hybr", "lm"])
+def test_progress_of_roots(method, capsys):
+    root(chain, np.full(12, -1.0), args=(1.0,), method=method, progress=True)
+    first = capsys.readouterr().out.splitlines()[0].split()
+    f, slopes = chain(np.full(12, -1.0), 1.0), ad.jacobian(chain)(np.full(12, -1.0), 1.0)
+    assert first[:3] == ["0", "cost", "="]
+    assert_allclose(float(first[3]), 0.5 * f @ f, rtol=1e-9)
+    assert_allclose(float(first[6]), np.max(np.abs(f @ slopes)), rtol=1e-3)
+
+
+def test_progress_of_curves(capsys):
+    curve_fit(decay, TIMES, decay(TIMES, 3.0, 0.5, 1.0), p0=[1.0, 1.0, 0.0], progress=True)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    misses = decay(TIMES, 1.0, 1.0) - decay(TIMES, 3.0, 0.5, 1.0)
+    assert_allclose(float(lines[0][3]), 0.5 * misses @ misses, rtol=1e-9)
+    assert float(lines[-1][3]) < 1e-12
+
+
 # Least squares, roots, curves
 
 

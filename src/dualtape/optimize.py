@@ -96,7 +96,7 @@ def least_squares(
 
 
 def _reporting_residuals(fun: Function, jac: Function) -> Function:
-    """Return a Jacobian that prints a line: the solver asks for it at every accepted point."""
+    """Return a Jacobian that prints a line: solvers ask for it at the points they accept."""
     count = 0
 
     def report(x: Any, *args: Any, **named: Any) -> Any:
@@ -120,6 +120,8 @@ def root(
     tol: float | None = None,
     callback: Any = None,
     options: Any = None,
+    *,
+    progress: bool = False,
 ) -> Any:
     """Solve a system of equations: `scipy.optimize.root` with the exact Jacobian.
 
@@ -131,6 +133,9 @@ def root(
         As in SciPy.
     jac : function or bool, optional
         As in SciPy; for the methods that use it ('hybr', 'lm') filled in if not given.
+    progress : bool
+        Print number, half the sum of squares and its largest gradient entry where a Jacobian is
+        computed: at every accepted point of 'lm', at fewer of 'hybr'.
 
     Returns
     -------
@@ -159,6 +164,8 @@ def root(
                 fun, jac = value_and_jacobian_for(fun, "root", np.size(x0))
             else:
                 fun, jac = evaluated(fun, "root"), jacobian(fun)
+            if progress:
+                jac = _reporting_residuals(fun, jac)
             if (options or {}).get("col_deriv"):
                 jac = _transposed(jac)
         return scipy_optimize.root(fun, x0, args, method, jac, tol, callback, options)
@@ -234,6 +241,8 @@ def curve_fit(
     bounds: Any = (-np.inf, np.inf),
     method: str | None = None,
     jac: Any = None,
+    *,
+    progress: bool = False,
     **named: Any,
 ) -> Any:
     """Fit a model to data: `scipy.optimize.curve_fit` with the exact Jacobian.
@@ -246,6 +255,9 @@ def curve_fit(
         As in SciPy.
     jac : function or str, optional
         As in SciPy; filled in if not given.
+    progress : bool
+        Print number, half the sum of squares (without `sigma`) and its largest gradient entry of
+        every accepted step.
 
     Returns
     -------
@@ -272,6 +284,9 @@ def curve_fit(
     with explained("curve_fit"):
         if jac is None:
             f, jac = curve_and_jacobian_for(f)
+        if progress and callable(jac):
+            model = f
+            jac = _reporting_residuals(lambda x, *p: model(x, *p) - np.asarray(ydata), jac)
         return scipy_optimize.curve_fit(
             f, xdata, ydata, p0, sigma, absolute_sigma, check_finite, bounds, method, jac, **named
         )
