@@ -444,6 +444,12 @@ def test_adjoint_of_robertsons_problem_over_long_times():
     assert_allclose(found.value, 1.8219e4, rtol=5e-3)
     assert_allclose(found.grad_p, [-7.8383e5, 3.1991, -5.3301e-4], rtol=5e-3)
     assert_allclose(found.grad_y0, [3.4249e4, 3.4206e4, 3.4139e4], rtol=5e-3)
+    pieces = solve_ivp_adjoint(
+        robertson, span, START, RATES, integrand=cvodes_integrand, checkpoint_steps=150, **options
+    )
+    assert 3 < pieces.forward.t.size < found.forward.t.size / 20
+    assert_allclose(pieces.grad_p, found.grad_p, rtol=1e-3)
+    assert_allclose(pieces.grad_y0, found.grad_y0, rtol=1e-3)
     forward = solve_ivp_sensitivity(
         extended_njit, span, np.append(START, 0.0), RATES, method="BDF", rtol=1e-9, atol=1e-14
     )
