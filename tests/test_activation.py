@@ -2032,3 +2032,21 @@ def test_check_grad_agrees_on_arrays_of_results():
     expected[0, 0, 0], expected[0, 1] = 1.0, (-0.25, 0.5)
     expected[1, 1, 0], expected[1, 0, 1] = np.exp(x)
     assert_close(ad.jacobian(f)(x), expected)
+
+
+@pytest.mark.parametrize("more", [(), (2.0,)])
+def test_collected_arguments_are_handed_on_as_one(more):
+    """A tuple that ``*args`` made is an argument like others to the next function."""
+
+    @numba.njit
+    def scaled(x, factors):
+        return np.sum(x**2) * (1.0 + len(factors))
+
+    slopes = ad.grad(scaled)
+
+    @numba.njit
+    def outer(y, *factors):
+        return np.sum(slopes(y, factors) ** 2)
+
+    y = np.array([1.0, -3.0])
+    np.testing.assert_allclose(ad.grad(outer)(y, *more), 8.0 * (1.0 + len(more)) ** 2 * y)

@@ -39,8 +39,8 @@ FLOORS = [
         "newton", "implicit",
     ],
     [
-        "memoize", "constraints", "minimizing", "optimize",
-        "implicitmethods", "sensitivity", "adjoint", "quadrature", "integrate",
+        "forms", "memoize", "constraints", "minimizing", "optimize",
+        "implicitmethods", "states", "sensitivity", "adjoint", "quadrature", "integrate",
     ],
 ]  # fmt: skip
 MODULES = sorted(module.name for module in pkgutil.iter_modules([str(SOURCE)]))
@@ -116,6 +116,17 @@ def test_import_does_not_load_scipys_solvers():
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "scipy.optimize" not in found.stdout
     assert "scipy.integrate" not in found.stdout
+
+
+def test_faces_of_scipy_are_loaded_when_used():
+    code = (
+        "import sys, dualtape as ad; before = 'dualtape.optimize' in sys.modules; "
+        "print(before, ad.optimize.__name__, ad.integrate.solve_ivp.__module__)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["False", "dualtape.optimize", "dualtape.integrate"]
+    with pytest.raises(AttributeError, match="has no attribute 'optimise'"):
+        dualtape.optimise  # noqa: B018
 
 
 @pytest.mark.parametrize("name", PUBLIC)

@@ -9,6 +9,7 @@ import pytest
 from numba import njit
 from numpy.testing import assert_allclose
 from scipy import integrate as scipy_integrate
+from scipy import sparse
 
 import dualtape as ad
 from dualtape.integrate import (
@@ -70,6 +71,77 @@ def test_what_the_user_gives_is_used():
     assert used
     assert_allclose(odeint(lambda y, t: -y, [1.0], [0.0, 1.0], Dfun=lambda y, t: jac(t, y))[1],
                     np.exp(-1.0), rtol=1e-6)  # fmt: skip
+
+
+# Sparse Jacobians
+
+MANY = 120
+
+
+def switching(t, y, reach):
+    """Diffusion; where y is large, an element depends on one further away, too."""
+    out = np.empty(y.size)
+    for i in range(y.size):
+        left, right = y[i - 1] if i > 0 else 0.0, y[i + 1] if i < y.size - 1 else 0.0
+        out[i] = 50.0 * (left - 2.0 * y[i] + right) - y[i] ** 3
+        if y[i] > 0.5:
+            out[i] += y[(i + reach) % y.size]
+    return out
+
+
+def jacobian_seen(monkeypatch, fun, n, method, **options):
+    """Return the Jacobian that SciPy gets, at ones, and what it is given."""
+    seen = {}
+    monkeypatch.setattr(scipy_integrate, "solve_ivp", lambda *_, **given: seen.update(given))
+    solve_ivp(fun, (0.0, 1.0), np.ones(n), method, **options)
+    monkeypatch.undo()
+    return seen["jac"](0.0, np.ones(n), *(options.get("args") or ()))
+
+
+def test_form_of_the_jacobian(monkeypatch):
+    args = {"args": (7,)}
+    many, few = (jacobian_seen(monkeypatch, switching, n, "BDF", **args) for n in (MANY, 20))
+    assert sparse.issparse(many)
+    assert type(few) is np.ndarray
+    expected = ad.jacobian(switching, 1)
+    assert_allclose(many.toarray(), expected(0.0, np.ones(MANY), 7), atol=1e-13)
+    assert_allclose(few, expected(0.0, np.ones(20), 7), atol=1e-13)
+    for given in (("LSODA", {}), ("Radau", {"sparse": False})):
+        assert type(jacobian_seen(monkeypatch, switching, MANY, given[0], **given[1], **args)) is (
+            np.ndarray
+        )
+    assert sparse.issparse(jacobian_seen(monkeypatch, switching, 20, "BDF", sparse=True, **args))
+    assert type(jacobian_seen(monkeypatch, switching, MANY, "BDF", jac=lambda *_: 1, **args)) is int
+    with pytest.raises(ad.ArgumentError, match="sparse is 'no'"):
+        solve_ivp(switching, (0.0, 1.0), np.ones(3), "BDF", sparse="no", **args)
+
+
+def all_together(t, y):
+    return -y * np.sum(y)
+
+
+def test_full_jacobians_and_long_recordings_stay_dense(monkeypatch):
+    found = jacobian_seen(monkeypatch, all_together, MANY, "BDF")
+    assert_allclose(found, -np.ones((MANY, MANY)) - MANY * np.eye(MANY), rtol=1e-14)
+    limit = ad.set_tape_limit(1000)
+    try:
+        found = jacobian_seen(monkeypatch, switching, MANY, "BDF", args=(7,))
+    finally:
+        ad.set_tape_limit(limit)
+    assert type(found) is np.ndarray
+
+
+@pytest.mark.parametrize("method", ["BDF", "Radau"])
+def test_patterns_change_on_the_way(method):
+    y0 = np.where(np.arange(MANY) < 40, 1.0, 0.1)
+    options = {"method": method, "args": (7,), "rtol": 1e-8, "atol": 1e-10}
+    found = solve_ivp(switching, (0.0, 2.0), y0, **options)
+    expected = solve_ivp(switching, (0.0, 2.0), y0, sparse=False, **options)
+    assert found.success
+    assert_allclose(found.y[:, -1], expected.y[:, -1], rtol=1e-6)
+    patterns = ad.jacobian_sparsity(switching, 1)
+    first, last = patterns(0.0, y0, 7), patterns(0.0, found.y[:, -1], 7)
+    assert first.nnz != last.nnz
 
 
 @pytest.mark.slow
@@ -372,6 +444,12 @@ def test_adjoint_of_robertsons_problem_over_long_times():
     assert_allclose(found.value, 1.8219e4, rtol=5e-3)
     assert_allclose(found.grad_p, [-7.8383e5, 3.1991, -5.3301e-4], rtol=5e-3)
     assert_allclose(found.grad_y0, [3.4249e4, 3.4206e4, 3.4139e4], rtol=5e-3)
+    pieces = solve_ivp_adjoint(
+        robertson, span, START, RATES, integrand=cvodes_integrand, checkpoint_steps=150, **options
+    )
+    assert 3 < pieces.forward.t.size < found.forward.t.size / 20
+    assert_allclose(pieces.grad_p, found.grad_p, rtol=1e-3)
+    assert_allclose(pieces.grad_y0, found.grad_y0, rtol=1e-3)
     forward = solve_ivp_sensitivity(
         extended_njit, span, np.append(START, 0.0), RATES, method="BDF", rtol=1e-9, atol=1e-14
     )
@@ -396,6 +474,124 @@ def decays(t, y, p, scale):
 
 def scaled(k, t, y, p, scale):
     return scale * y[0]
+
+
+def drained(t, y, p, scale):
+    """Torricelli's flow with a leak p[0] and a supply p[1]."""
+    return np.array([p[1] - p[0] * y[0], scale * y[0]])
+
+
+def level(t, y, p, scale):
+    return y[0] - 0.2 * p[0]
+
+
+def volume(t, y, p, scale):
+    return y[0] * p[1] + t
+
+
+def late(t, y, p, scale):
+    return t - 10.0
+
+
+def first_squared(k, t, y, p, scale):
+    return (1.0 + k) * y[0] ** 2
+
+
+@pytest.mark.parametrize("steps", [None, 4])
+def test_events_of_the_adjoint(steps):
+    """The time of a terminal event depends on everything; against differences."""
+    level.terminal, level.direction = True, -1.0
+    y0, p, times = np.array([1.5, 0.0]), np.array([0.9, 0.05]), [0.4, 0.1]
+    options = {"method": "DOP853", "rtol": 1e-12, "atol": 1e-13}
+
+    def functional(v):
+        def rhs(t, z):
+            return [*drained(t, z, v[:2], 1.0), volume(t, z, v, 1.0)]
+
+        def event(t, z):
+            return level(t, z, v, 1.0)
+
+        event.terminal, event.direction = True, -1.0
+        found = scipy_integrate.solve_ivp(
+            rhs, (0.0, 9.0), [*v[2:], 0.0], events=event, dense_output=True, **options
+        )
+        assert found.status == 1
+        seen = sum((1.0 + k) * found.sol(t)[0] ** 2 for k, t in enumerate(times))
+        return found.y[2, -1] + seen
+
+    found = solve_ivp_adjoint(
+        drained, (0.0, 9.0), y0, p, (1.0,), integrand=volume, observation=first_squared,
+        t_obs=times, events=[level, late], checkpoint_steps=steps, adjoint_atol=1e-12, **options,
+    )  # fmt: skip
+    v = np.concatenate([p, y0])
+    assert_allclose(found.value, functional(v), rtol=1e-10)
+    v[3] = 1e-3  # a step relative to 0 is none; nothing depends on y0[1]
+    expected = central(functional, v, 1e-3)
+    assert_allclose(found.grad_p, expected[:2], rtol=1e-7)
+    assert_allclose(found.grad_y0, expected[2:], rtol=1e-7, atol=2e-8)
+    ended = found.forward.t[-1]
+    assert_allclose(found.forward.t_events[0], [ended], rtol=1e-12)
+    assert found.forward.t_events[1].size == 0
+    assert_allclose(found.forward.y[0, -1], 0.2 * p[0], rtol=1e-10)
+    with pytest.raises(ad.ArgumentError, match="an event ended the integration"):
+        solve_ivp_adjoint(
+            drained, (0.0, 9.0), y0, p, (1.0,), observation=first_squared, t_obs=[8.0],
+            events=level, **options,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "steps"), [("BDF", 40), ("RK45", 10)])
+def test_checkpoints_of_the_adjoint(method, steps):
+    """Few states are kept, and the gradient is the same up to the tolerance."""
+    given = {
+        "observation": first_squared, "t_obs": [0.0, 0.7, 2.0], "integrand": volume,
+        "method": method, "rtol": 1e-9, "atol": 1e-11,
+    }  # fmt: skip
+    problem = drained, (0.0, 2.0), [1.5, 0.0], [0.9, 0.05], (1.0,)
+    whole = solve_ivp_adjoint(*problem, **given)
+    pieces = solve_ivp_adjoint(*problem, checkpoint_steps=steps, **given)
+    assert pieces.forward.sol is None
+    assert 2 < pieces.forward.t.size < whole.forward.t.size / 4
+    for name in ("value", "grad_p", "grad_y0", "y_obs"):
+        assert_allclose(getattr(pieces, name), getattr(whole, name), rtol=3e-6, atol=1e-8)
+    times, k = np.array([0.0, 0.7, 2.0]), np.arange(1.0, 4.0)
+    decayed = np.exp(-0.9 * times)
+    states = 1.5 * decayed + (1.0 - decayed) * 0.05 / 0.9
+    assert_allclose(pieces.y_obs[0], states, rtol=1e-7)
+    by_y0 = 2.0 * np.sum(k * states * decayed) + 0.05 * (1.0 - decayed[-1]) / 0.9
+    assert_allclose(pieces.grad_y0, [by_y0, 0.0], rtol=1e-6, atol=1e-9)
+    for wrong, event in ((0, None), (2.0, None), (3, level)):
+        level.terminal = 2
+        with pytest.raises(ad.ArgumentError, match="checkpoint"):
+            solve_ivp_adjoint(*problem, checkpoint_steps=wrong, events=event, **given)
+
+
+def diffusing(t, y, p):
+    out = np.empty(y.size)
+    for i in range(y.size):
+        left, right = y[i - 1] if i > 0 else 0.0, y[i + 1] if i < y.size - 1 else 0.0
+        out[i] = p[0] * (left - 2.0 * y[i] + right) - p[1] * y[i]
+    return out
+
+
+def energy(t, y, p):
+    return np.sum(y**2)
+
+
+@pytest.mark.slow
+def test_adjoint_of_a_large_system_is_sparse():
+    """Linear, with symmetric matrix A: G = y0^T (exp(2 A T) - 1) / (2 A) y0."""
+    y0, p = np.sin(np.arange(150.0)), np.array([30.0, 0.5])
+    options = {"integrand": energy, "rtol": 1e-9, "atol": 1e-11, "adjoint_atol": 1e-11}
+    found = solve_ivp_adjoint(diffusing, (0.0, 0.2), y0, p, **options)
+    dense = solve_ivp_adjoint(diffusing, (0.0, 0.2), y0, p, sparse=False, **options)
+    second = np.diag(np.ones(149), 1) + np.diag(np.ones(149), -1) - 2.0 * np.eye(150)
+    rates, modes = np.linalg.eigh(30.0 * second - 0.5 * np.eye(150))
+    grown = np.expm1(0.4 * rates) / (2.0 * rates)
+    assert_allclose(found.value, (modes.T @ y0) ** 2 @ grown, rtol=1e-7)
+    assert_allclose(found.grad_y0, 2.0 * modes @ (grown * (modes.T @ y0)), rtol=1e-5, atol=1e-7)
+    assert_allclose(found.grad_p, dense.grad_p, rtol=1e-6)
+    assert_allclose(found.grad_y0, dense.grad_y0, rtol=1e-6, atol=1e-9)
 
 
 def explodes(t, y, p):

@@ -19,10 +19,11 @@ from scipy.optimize import (
     rosen_hess,
     rosen_hess_prod,
 )
+from scipy.sparse import issparse
 
 import dualtape as ad
 from dualtape import memoize
-from dualtape.constraints import with_derivatives
+from dualtape.constraints import for_trust_constr
 from dualtape.optimize import curve_fit, least_squares, minimize, multistart, root, root_scalar
 
 START = np.array([-1.2, 1.0, 0.7])
@@ -186,15 +187,48 @@ def test_nonlinear_constraints(method, name):
 
 
 def test_derivatives_of_constraints():
-    made = with_derivatives(NONLINEAR["vector"], 2, second=True)
+    start = [0.0, 0.0]
+    made, options = for_trust_constr(NONLINEAR["vector"], start, {}, sparse="auto")
+    assert options == {}
     x, v = np.array([0.3, -0.7]), np.array([2.0, 5.0])
     assert_allclose(made.jac(x), [[0.6, -1.4], [-0.7, 0.3]], rtol=1e-15)
     assert_allclose(made.hess(x, v), [[4.0, 5.0], [5.0, 4.0]], rtol=1e-15)
-    [kept] = with_derivatives(
-        [NonlinearConstraint(radius, 2, 2, jac=radius, hess="cs")], 2, second=True
-    )
+    given = NonlinearConstraint(radius, 2, 2, jac=radius, hess="cs")
+    [kept], _ = for_trust_constr([given], start, {}, sparse="auto")
     assert kept.jac is radius
     assert kept.hess == "cs"
+
+
+def neighbours(x):
+    return x**2 + np.roll(x, 1)
+
+
+@pytest.mark.parametrize("extra", [[], [LinearConstraint(np.ones((1, 120)), -np.inf, 150.0)]])
+def test_sparse_constraints(extra):
+    x = np.linspace(0.9, 1.1, 120)
+    constraints = [NonlinearConstraint(neighbours, 2.0, 2.0), *extra]
+    [made, *_], options = for_trust_constr(constraints, x, {}, sparse="auto")
+    assert options == {"sparse_jacobian": True}
+    v = np.cos(np.arange(120.0))
+    slopes, curvatures = made.jac(x), made.hess(x, v)
+    assert issparse(slopes)
+    assert issparse(curvatures)
+    assert_allclose(slopes.toarray(), 2.0 * np.diag(x) + np.roll(np.eye(120), 1, axis=0))
+    assert_allclose(curvatures.toarray(), 2.0 * np.diag(v), atol=1e-15)
+    found = minimize(
+        lambda x: np.sum((x - 1.1) ** 2), x, method="trust-constr", constraints=constraints
+    )
+    assert all(issparse(jac) for jac in found.jac)
+    assert_allclose(found.x, 1.0, atol=1e-5)
+
+
+def test_users_choice_of_dense_constraints():
+    given = {"sparse_jacobian": False}
+    [made], options = for_trust_constr(
+        [NonlinearConstraint(neighbours, 2.0, 2.0)], np.ones(120), given, sparse="auto"
+    )
+    assert options == given
+    assert type(made.jac(np.ones(120))) is np.ndarray
 
 
 def below(x, most):
@@ -285,6 +319,24 @@ def test_progress_of_least_squares(capsys):
     assert lines[0].split() == ["0", "cost", "=", "12.1", "|g|", "=", "1.078e+02"]
 
 
+@pytest.mark.parametrize("method", ["hybr", "lm"])
+def test_progress_of_roots(method, capsys):
+    root(chain, np.full(12, -1.0), args=(1.0,), method=method, progress=True)
+    first = capsys.readouterr().out.splitlines()[0].split()
+    f, slopes = chain(np.full(12, -1.0), 1.0), ad.jacobian(chain)(np.full(12, -1.0), 1.0)
+    assert first[:3] == ["0", "cost", "="]
+    assert_allclose(float(first[3]), 0.5 * f @ f, rtol=1e-9)
+    assert_allclose(float(first[6]), np.max(np.abs(f @ slopes)), rtol=1e-3)
+
+
+def test_progress_of_curves(capsys):
+    curve_fit(decay, TIMES, decay(TIMES, 3.0, 0.5, 1.0), p0=[1.0, 1.0, 0.0], progress=True)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    misses = decay(TIMES, 1.0, 1.0) - decay(TIMES, 3.0, 0.5, 1.0)
+    assert_allclose(float(lines[0][3]), 0.5 * misses @ misses, rtol=1e-9)
+    assert float(lines[-1][3]) < 1e-12
+
+
 # Least squares, roots, curves
 
 
@@ -329,6 +381,23 @@ def test_least_squares_of_many_unknowns_with_arguments():
 
     least_squares(chain, x0, jac, args=(1.0,))
     assert mine
+
+
+def test_sparse_jacobians_of_least_squares():
+    x0 = np.full(120, -1.0)
+    found = least_squares(chain, x0, args=(1.0,), tr_solver="lsmr")
+    assert issparse(found.jac)
+    assert found.jac.nnz == 3 * 120 - 2
+    assert_allclose(found.jac.toarray(), ad.jacobian(chain)(found.x, 1.0), rtol=1e-14)
+    assert np.max(np.abs(chain(found.x, 1.0))) < 1e-7
+    dense = least_squares(chain, x0, args=(1.0,), tr_solver="lsmr", sparse=False)
+    assert type(dense.jac) is np.ndarray
+    assert_allclose(dense.x, found.x, rtol=1e-6)
+    small = least_squares(valley, [-1.2, 1.0], sparse=True, progress=True)
+    assert issparse(small.jac)
+    assert_allclose(small.x, 1.0, atol=1e-7)
+    with pytest.raises(ad.ArgumentError, match="sparse is None"):
+        least_squares(valley, [-1.2, 1.0], sparse=None)
 
 
 @pytest.mark.parametrize("options", [{}, {"method": "lm"}, {"options": {"col_deriv": True}}])

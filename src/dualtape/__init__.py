@@ -5,7 +5,13 @@ functions that go straight into SciPy.  How to read the code: `transforms` (what
 `driver` (the compiled face of a transform), `activate` (the twin of a user's function), `forward`
 and `second` (sweeps), `elementary` (rules meet number types), `rules` (the table of derivatives),
 `dual` and `hyperdual` (the arithmetic).
+
+`optimize` and `integrate` are loaded when they are first used, for SciPy's solvers take longer than
+the whole package.
 """
+
+import importlib as _importlib
+import typing as _typing
 
 from . import graph as graph
 from .checkpointing import checkpoint as checkpoint
@@ -59,3 +65,9 @@ from .transforms import value_and_jacobian as value_and_jacobian
 from .transforms import value_grad_hessian as value_grad_hessian
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> _typing.Any:
+    if name in ("integrate", "optimize"):
+        return _importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,15 +7,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import integrate as scipy_integrate
+from scipy import sparse as scipy_sparse
 
 from .activate import twin
 from .composed import composed, evaluated
-from .errors import ArgumentError, ConvergenceError
-from .implicitmethods import is_implicit
+from .errors import ArgumentError
+from .forms import checked_form, jacobian_for
+from .implicitmethods import is_implicit, takes_sparse
 from .making import checked_function, name_of
 from .memoize import explained
 from .memory import remembered
-from .transforms import grad, jacobian, value_and_grad
+from .states import Trajectory, finished, of_states
+from .transforms import grad, value_and_grad
 
 __all__ = ["AdjointResult", "solve_ivp_adjoint"]
 
@@ -42,10 +45,13 @@ def solve_ivp_adjoint(
     observation: Callable[..., Any] | None = None,
     t_obs: Any = (),
     method: Any = "BDF",
+    events: Any = None,
     rtol: float = 1e-6,
     atol: Any = 1e-9,
     adjoint_rtol: float | None = None,
     adjoint_atol: float = 1e-9,
+    checkpoint_steps: int | None = None,
+    sparse: bool | str = "auto",
     **options: Any,
 ) -> Any:
     """Compute a functional of the solution of an initial value problem, and its gradient.
@@ -68,22 +74,33 @@ def solve_ivp_adjoint(
         ``h(k, t, y, p, *args)``, a number: what the k-th observation adds to G.
     t_obs : array_like
         Times of the observations, in any order, within `t_span`.
+    events : function or list of functions, optional
+        As in SciPy, called as ``event(t, y, p, *args)``. A terminal event ends the integral, and
+        the dependence of its time on p and y0 is part of the gradient.
     rtol, atol : float
         Tolerances of the forward integration.
     adjoint_rtol, adjoint_atol : float
         Those of the backward integration; `rtol` and 1e-9 if not given.
+    checkpoint_steps : int, optional
+        Keep the states of so many steps at a time: the solver begins anew after every so many, and
+        on the way back integrates from there once more. Some hundreds are sensible: multistep
+        methods begin with twenty or more small steps. By default all are kept.
+    sparse : bool or "auto"
+        The form of Jacobians for 'BDF' and 'Radau', as in `solve_ivp`.
 
     Returns
     -------
     AdjointResult
         `value`: G. `grad_p`, `grad_y0`: dG/dp and dG/dy0. `y_obs` of shape (n, len(t_obs)).
-        `forward`: SciPy's result of the forward integration, with dense output.
+        `forward`: SciPy's result of the forward integration, with dense output, or with
+        checkpoints their times and states; the integral is the last component of the states.
         `nfev_adjoint`: evaluations of the adjoint equations.
 
     Raises
     ------
     ArgumentError
-        If there is no functional, or observations lie outside of `t_span`.
+        If there is no functional, observations lie outside of `t_span` or after a terminal event,
+        or an option is wrong.
     ConvergenceError
         If an integration fails.
     UnsupportedFunctionError, MissingRuleError
@@ -94,8 +111,10 @@ def solve_ivp_adjoint(
     With ``H = lambda^T f + g`` the adjoint equations ``lambda' = -dH/dy``, ``mu' = -dH/dp`` run
     backward from 0; at an observation lambda and mu jump by its derivatives. ``dG/dy0`` is lambda
     and dG/dp is mu at the start. Both are under error control. The states are those of the forward
-    integration's dense output, so its tolerance bounds the accuracy of the gradient. Cost: two
-    integrations, whatever the number of parameters.
+    integration's dense output, so its tolerance bounds the accuracy of the gradient. Where an event
+    e(t, y, p) = 0 ends the integral, lambda and mu begin with ``-g e_y / (e_t + e_y f)`` and
+    ``-g e_p / (e_t + e_y f)``. Cost: two integrations, with checkpoints three, whatever the number
+    of parameters.
 
     References
     ----------
@@ -118,12 +137,16 @@ def solve_ivp_adjoint(
     times = _checked_times(t_span, t_obs)
     if integrand is None and observation is None:
         raise ArgumentError("solve_ivp_adjoint: expected an integrand, an observation, or both.")
+    steps = _checked_steps(checkpoint_steps, events)
     solver = {"method": method, **options}
     with explained("solve_ivp_adjoint"):
-        problem = _Problem(fun, integrand, y0, p, args)
-        forward = problem.forward(t_span, {**solver, "rtol": rtol, "atol": atol})
-        seen = forward.sol(times)[: y0.size] if times.size else np.zeros((y0.size, 0))
-        value, jumps = forward.y[-1, -1] if integrand is not None else 0.0, []
+        form = takes_sparse(method) and checked_form("solve_ivp_adjoint", sparse)
+        problem = _Problem(fun, integrand, y0, p, args, form)
+        forward = {**solver, "rtol": rtol, "atol": atol, "events": of_states(events, y0.size)}
+        trajectory = problem.forward(t_span, forward, times, steps)
+        trajectory.check(times)
+        found, seen = trajectory.found, trajectory.seen[: y0.size]
+        value, jumps = found.y[-1, -1] if integrand is not None else 0.0, []
         if observation is not None:
             observed = value_and_grad(observation, (2, 3))
             for k, t in enumerate(map(float, times)):
@@ -131,8 +154,30 @@ def solve_ivp_adjoint(
                 value += added
                 jumps.append((t, np.concatenate(slopes)))
         backward = {**solver, "rtol": adjoint_rtol or rtol, "atol": adjoint_atol}
-        adjoint, count = problem.backward(t_span, forward.sol, jumps, backward)
-    return AdjointResult(float(value), adjoint[y0.size :], adjoint[: y0.size], seen, forward, count)
+        last = problem.at_event(found, events)
+        adjoint, count = problem.backward(trajectory, last, jumps, backward)
+    return AdjointResult(float(value), adjoint[y0.size :], adjoint[: y0.size], seen, found, count)
+
+
+def _checked_steps(steps: Any, events: Any) -> Any:
+    if steps is None:
+        return None
+    if type(steps) is not int or steps < 1:
+        raise ArgumentError(
+            f"solve_ivp_adjoint: checkpoint_steps is {steps!r}; expected a positive integer."
+        )
+    if any(getattr(event, "terminal", 0) > 1 for event in _listed(events)):
+        raise ArgumentError(
+            "solve_ivp_adjoint: with checkpoints, events end the integration when they first occur "
+            "or not at all."
+        )
+    return steps
+
+
+def _listed(events: Any) -> list[Any]:
+    if events is None:
+        return []
+    return [events] if callable(events) else list(events)
 
 
 def _checked_times(t_span: Any, t_obs: Any) -> Any:
@@ -147,14 +192,16 @@ def _checked_times(t_span: Any, t_obs: Any) -> Any:
 class _Problem:
     """The forward and the adjoint system of one functional."""
 
-    def __init__(self, fun: Any, integrand: Any, y0: Any, p: Any, args: tuple[Any, ...]) -> None:
+    def __init__(
+        self, fun: Any, integrand: Any, y0: Any, p: Any, args: tuple[Any, ...], sparse: Any
+    ) -> None:
         self.function = checked_function(fun, "solve_ivp_adjoint")
         self.integrand = integrand
         if integrand is not None:
             self.integrand = checked_function(integrand, "solve_ivp_adjoint")
-        self.y0, self.p, self.args = y0, p, args
+        self.y0, self.p, self.args, self.sparse = y0, p, args, sparse
 
-    def forward(self, t_span: Any, options: dict[str, Any]) -> Any:
+    def forward(self, t_span: Any, options: dict[str, Any], times: Any, steps: int | None) -> Any:
         """Integrate the states, and the integral of g as one more."""
         fun, z0 = evaluated(self.function, "solve_ivp_adjoint"), self.y0
         if self.integrand is not None:
@@ -162,9 +209,26 @@ class _Problem:
             fun = remembered(self.function, key, self._with_integral)
             z0 = np.append(z0, 0.0)
         if is_implicit(options["method"]):
-            options["jac"] = jacobian(fun, 1)
-        given = {"args": (self.p, *self.args), "dense_output": True, **options}
-        return _finished(scipy_integrate.solve_ivp(fun, t_span, z0, **given), "forward")
+            options["jac"] = jacobian_for(fun, 1, sparse=self.sparse)
+        options["args"] = (self.p, *self.args)
+        return Trajectory("solve_ivp_adjoint", fun, t_span, z0, options, times, steps)
+
+    def at_event(self, found: Any, events: Any) -> Any:
+        """Return the adjoint at the end: not 0 where an event decides when the integral ends."""
+        n = self.y0.size
+        if found.status != 1 or self.integrand is None:
+            return np.zeros(n + self.p.size)
+        t, y = float(found.t[-1]), found.y[:n, -1].copy()
+        [event] = (
+            event
+            for event, times in zip(_listed(events), found.t_events, strict=True)
+            if getattr(event, "terminal", False) and times.size and times[-1] == t
+        )
+        at = t, y, self.p, *self.args
+        by_t, by_y, by_p = grad(event, (0, 1, 2))(*at)
+        rate = by_t + by_y @ evaluated(self.function, "solve_ivp_adjoint")(*at)
+        g = evaluated(self.integrand, "solve_ivp_adjoint")(*at)
+        return -g / rate * np.concatenate([by_y, by_p])
 
     def _with_integral(self) -> Any:
         f, g = twin(self.function), twin(self.integrand)
@@ -195,43 +259,49 @@ class _Problem:
 
         return grad(with_integrand, (0, 1))
 
-    def backward(self, t_span: Any, sol: Any, jumps: Any, options: Any) -> tuple[Any, int]:
+    def backward(
+        self, trajectory: Trajectory, last: Any, jumps: Any, options: Any
+    ) -> tuple[Any, int]:
         """Integrate the adjoint equations over the pieces between observations."""
-        n, p, args = self.y0.size, self.p, self.args
-        key = ("adjoint", self.integrand)
-        slopes = remembered(self.function, key, self._slopes)
-        by_both = jacobian(self.function, (1, 2))
-
-        start, end = map(float, t_span)
-        forward = 1.0 if end >= start else -1.0
-        adjoint, now, count = np.zeros(n + p.size), end, 0
+        n, p, args, forward = self.y0.size, self.p, self.args, trajectory.direction
+        slopes = remembered(self.function, ("adjoint", self.integrand), self._slopes)
+        by_both = jacobian_for(self.function, (1, 2), sparse=self.sparse)
+        adjoint, now, count = last, trajectory.end, 0
+        states: Any = None
 
         # Time is counted back from the last jump: steps there may be far below the spacing of t.
         def right_hand_side(back: float, adjoint: Any) -> Any:
             t = now - forward * back
-            return forward * np.concatenate(slopes(sol(t)[:n], p, t, adjoint[:n], args))
+            return forward * np.concatenate(slopes(states(t)[:n], p, t, adjoint[:n], args))
 
         def jac(back: float, adjoint: Any) -> Any:
-            t, out = now - forward * back, np.zeros((adjoint.size, adjoint.size))
-            out[:, :n] = forward * np.concatenate(by_both(t, sol(t)[:n], p, *args), axis=1).T
-            return out
+            t = now - forward * back
+            return forward * _of_adjoint(by_both(t, states(t)[:n], p, *args))
 
         if is_implicit(options["method"]):
             options = {**options, "jac": jac}
-        for t, added in sorted([*jumps, (start, 0.0)], key=lambda jump: -forward * jump[0]):
-            if t != now:
-                span = (0.0, abs(now - t))
-                found = scipy_integrate.solve_ivp(right_hand_side, span, adjoint, **options)
-                adjoint, now = _finished(found, "backward").y[:, -1], t
-                count += found.nfev
-            adjoint = adjoint + added
+        jumps = sorted(jumps, key=lambda jump: forward * jump[0])
+        for start, sol in trajectory.backward():
+            states, stops = sol, [(start, 0.0)]
+            while jumps and forward * jumps[-1][0] >= forward * start:
+                stops.insert(-1, jumps.pop())
+            for t, added in stops:
+                if t != now:
+                    span = (0.0, abs(now - t))
+                    found = scipy_integrate.solve_ivp(right_hand_side, span, adjoint, **options)
+                    adjoint = finished("solve_ivp_adjoint", found, "backward").y[:, -1]
+                    now, count = t, count + found.nfev
+                adjoint = adjoint + added
         return adjoint, count
 
 
-def _finished(found: Any, direction: str) -> Any:
-    if not found.success:
-        raise ConvergenceError(
-            f"solve_ivp_adjoint: the {direction} integration stopped at t = {found.t[-1]}: "
-            f"{found.message}"
-        )
-    return found
+def _of_adjoint(jacobian: Any) -> Any:
+    """Return the Jacobian of the adjoint equations from that of f by (y, p): they are linear."""
+    if scipy_sparse.issparse(jacobian):
+        n, columns = jacobian.shape
+        padded = scipy_sparse.csc_array((columns, columns - n))
+        return scipy_sparse.hstack([jacobian.T, padded], format="csc")
+    whole = np.concatenate(jacobian, axis=1).T
+    out = np.zeros((len(whole), len(whole)))
+    out[:, : whole.shape[1]] = whole
+    return out

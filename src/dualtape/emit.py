@@ -259,8 +259,10 @@ def invoke(
     typing_context = context.typing_context
     function_type = typing_context.resolve_value_type(function)
     sig = function_type.get_call_type(typing_context, tuple(arg_types), {})
-    if sig.args and isinstance(sig.args[-1], types.StarArgTuple | types.StarArgUniTuple):
-        first = len(sig.args) - 1  # what *args collects travels as one tuple
+    starred = sig.args and isinstance(sig.args[-1], types.StarArgTuple | types.StarArgUniTuple)
+    first = len(sig.args) - 1
+    # What *args collects travels as one tuple; one that was collected before is an argument.
+    if starred and tuple(arg_types[first:]) != (sig.args[-1],):
         rest = context.make_tuple(builder, sig.args[-1], args[first:])
         arg_types, args = (*arg_types[:first], sig.args[-1]), (*args[:first], rest)
     for omitted in sig.args[len(args) :]:  # defaults take no room in a call

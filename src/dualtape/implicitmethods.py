@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .composed import evaluated
-from .memoize import jacobian_for
+from .forms import jacobian_for
 
 __all__ = ["filled_in", "is_implicit", "takes_sparse"]
 
@@ -32,13 +32,19 @@ def _name(method: Any) -> str:
 
 
 def filled_in(
-    kind: str, fun: Any, method: Any, n: int, options: dict[str, Any], *, vectorized: bool
+    fun: Any,
+    method: Any,
+    n: int,
+    options: dict[str, Any],
+    *,
+    vectorized: bool,
+    sparse: bool | str,
 ) -> tuple[Any, dict[str, Any]]:
     """Return right-hand side and options of `solve_ivp` with the Jacobian where it is used."""
     if not is_implicit(method) or any(options.get(name) is not None for name in OTHER_FORMS):
         return fun, options
-    whole = jacobian_for(fun, 1, sparse=takes_sparse(method))
-    return evaluated(fun, kind), {**options, "jac": _square(whole, n, vectorized=vectorized)}
+    whole = jacobian_for(fun, 1, sparse=takes_sparse(method) and sparse)
+    return evaluated(fun, "solve_ivp"), {**options, "jac": _square(whole, n, vectorized=vectorized)}
 
 
 def _square(whole: Callable[..., Any], n: int, *, vectorized: bool) -> Callable[..., Any]:

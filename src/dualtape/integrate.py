@@ -18,9 +18,10 @@ from scipy import integrate as scipy_integrate
 from .activate import twin
 from .adjoint import solve_ivp_adjoint
 from .composed import evaluated
+from .forms import checked_form
 from .implicitmethods import filled_in
 from .making import checked_function
-from .memoize import explained, jacobian_for
+from .memoize import explained
 from .memory import remembered
 from .quadrature import quad
 from .sensitivity import solve_ivp_sensitivity
@@ -48,6 +49,8 @@ def solve_ivp(
     events: Any = None,
     vectorized: bool = False,
     args: Any = None,
+    *,
+    sparse: bool | str = "auto",
     **options: Any,
 ) -> Any:
     """Solve an initial value problem: `scipy.integrate.solve_ivp` with the exact Jacobian.
@@ -59,6 +62,9 @@ def solve_ivp(
     t_span, y0, method, t_eval, dense_output, events, vectorized, args, **options
         As in SciPy. For 'Radau', 'BDF' and 'LSODA' the Jacobian is filled in, unless `jac` is
         given, or `jac_sparsity`, `lband` or `uband`, which describe another form of it.
+    sparse : bool or "auto"
+        Whether 'Radau' and 'BDF' get it as a ``csr_array``. "auto": for more than 100 states, if at
+        most a tenth of the entries is stored at the start. Its pattern may change on the way.
 
     Returns
     -------
@@ -72,7 +78,7 @@ def solve_ivp(
 
     Notes
     -----
-    Cost: a Jacobian is ceil(n / 8) forward sweeps of `fun`, or reverse ones where that is less.
+    Cost: a Jacobian is ceil(n / 8) forward sweeps of `fun`, a sparse one that of `sparse_jacobian`.
     `fun` is compiled for implicit methods.
 
     Examples
@@ -86,7 +92,8 @@ def solve_ivp(
     """
     with explained("solve_ivp"):
         n = np.size(y0)
-        fun, options = filled_in("solve_ivp", fun, method, n, options, vectorized=vectorized)
+        form = checked_form("solve_ivp", sparse)
+        fun, options = filled_in(fun, method, n, options, vectorized=vectorized, sparse=form)
         return scipy_integrate.solve_ivp(
             fun, t_span, y0, method, t_eval, dense_output, events, vectorized, args, **options
         )
@@ -134,7 +141,7 @@ def odeint(
     banded = len(positional) > 1 or not {"ml", "mu"}.isdisjoint(named)
     with explained("odeint"):
         if Dfun is None and not banded:
-            whole = jacobian_for(func, 1 if tfirst else 0, sparse=False)
+            whole = jacobian(func, 1 if tfirst else 0)
             func = evaluated(func, "odeint")
 
             def Dfun(*given: Any) -> Any:

@@ -15,10 +15,10 @@ import numpy as np
 
 from .composed import evaluated
 from .errors import MissingRuleError, UnsupportedFunctionError
+from .forms import jacobian_for
 from .making import py_func_of
 from .transforms import (
     hessian,
-    jacobian,
     value_and_grad,
     value_and_jacobian,
     value_grad_hessian,
@@ -29,7 +29,6 @@ __all__ = [
     "curve_and_jacobian_for",
     "explained",
     "first_part",
-    "jacobian_for",
     "value_and_jacobian_for",
 ]
 
@@ -121,13 +120,13 @@ def _first_bytes(args: Any) -> Any:
 
 
 def value_and_jacobian_for(
-    f: Callable[..., Any], kind: str, n: int, *, sparse: bool = False
+    f: Callable[..., Any], kind: str, n: int, *, sparse: bool | str = False
 ) -> tuple[Any, Any]:
     """Return f and its Jacobian by the first argument, for a solver with n unknowns.
 
     Where the Jacobian is one sweep, which has the value anyway, both are computed together.
     """
-    if n <= ONE_SWEEP:
+    if n <= ONE_SWEEP and sparse is not True:
         pair = Pair(value_and_jacobian(f), _first_bytes)
         return pair.value, pair.jacobian
     return evaluated(f, kind), jacobian_for(f, 0, sparse=sparse)
@@ -149,16 +148,6 @@ def curve_and_jacobian_for(f: Callable[..., Any]) -> tuple[Any, Any]:
     # SciPy counts the parameters of the model where no start is given.
     model.__signature__ = inspect.signature(py_func_of(f))  # type: ignore[attr-defined]
     return model, pair.jacobian
-
-
-def jacobian_for(f: Callable[..., Any], position: int, *, sparse: bool) -> Any:
-    """Return the Jacobian of f by one argument, for a solver.
-
-    The one place that chooses its form: dense, or with `sparse`, which says that the solver takes
-    it, whatever is better.
-    """
-    del sparse
-    return jacobian(f, position)
 
 
 def first_part(both: Callable[..., Any]) -> Callable[..., Any]:

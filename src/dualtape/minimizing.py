@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from scipy import optimize as scipy_optimize
 
-from .constraints import with_derivatives
+from .constraints import for_trust_constr, with_derivatives
 from .errors import ArgumentError
+from .forms import checked_form
 from .memoize import Objective, explained, first_part
 from .modes import HESSIAN
 from .products import hvp
@@ -49,6 +50,7 @@ def minimize(
     options: Any = None,
     *,
     progress: bool = False,
+    sparse: bool | str = "auto",
 ) -> Any:
     """Minimize a scalar function: `scipy.optimize.minimize` with exact derivatives.
 
@@ -66,6 +68,9 @@ def minimize(
         the multipliers, in place of SciPy's defaults '2-point' and ``BFGS()``.
     progress : bool
         Print number, value and largest gradient entry of every iteration.
+    sparse : bool or "auto"
+        Whether 'trust-constr' gets Jacobians and Hessians of constraints as ``csr_array``. "auto":
+        those by more than 100 variables of which at most a tenth of the entries is stored.
 
     Returns
     -------
@@ -92,13 +97,19 @@ def minimize(
     """
     args = args if isinstance(args, tuple) else (args,)
     name = _method_name(method, bounds, constraints)
+    sparse = checked_form("minimize", sparse)
     with explained("minimize"):
         if name not in WITHOUT:
             n = np.size(x0)
             chosen = fun, jac, hess, hessp
             fun, jac, hess, hessp = _filled_in(chosen, name, n, options or {})
             if not (isinstance(constraints, tuple | list) and len(constraints) == 0):
-                constraints = with_derivatives(constraints, n, second=name == "trust-constr")
+                if name == "trust-constr":
+                    constraints, options = for_trust_constr(
+                        constraints, x0, options or {}, sparse=sparse
+                    )
+                else:
+                    constraints = with_derivatives(constraints, n)
         if progress:
             callback = _reporting(name, callback, (fun, jac, args))
         return scipy_optimize.minimize(

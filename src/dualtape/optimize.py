@@ -15,16 +15,16 @@ import numpy as np
 from scipy import optimize as scipy_optimize
 
 from .composed import evaluated
+from .forms import checked_form
 from .memoize import (
     curve_and_jacobian_for,
     explained,
     first_part,
-    jacobian_for,
     value_and_jacobian_for,
 )
 from .minimizing import minimize, multistart
 from .products import derivative
-from .transforms import value_and_grad, value_grad_hessian
+from .transforms import jacobian, value_and_grad, value_grad_hessian
 
 __all__ = ["curve_fit", "least_squares", "minimize", "multistart", "root", "root_scalar"]
 
@@ -39,6 +39,7 @@ def least_squares(
     args: tuple[Any, ...] = (),
     kwargs: Any = None,
     progress: bool = False,
+    sparse: bool | str = "auto",
     **named: Any,
 ) -> Any:
     """Minimize a sum of squares: `scipy.optimize.least_squares` with the exact Jacobian.
@@ -50,9 +51,13 @@ def least_squares(
     x0, args, kwargs, *positional, **named
         As in SciPy.
     jac : function or {'2-point', '3-point', 'cs'}, optional
-        As in SciPy; filled in if not given. With ``tr_solver="lsmr"`` it may be sparse.
+        As in SciPy; filled in if not given.
     progress : bool
         Print number, cost and largest gradient entry of every accepted step.
+    sparse : bool or "auto"
+        Whether the Jacobian that is filled in is a ``csr_array``, for which SciPy takes
+        ``tr_solver="lsmr"``. "auto": with that solver, for more than 100 unknowns, if at most a
+        tenth of the entries is stored.
 
     Returns
     -------
@@ -79,7 +84,9 @@ def least_squares(
     """
     with explained("least_squares"):
         if jac is None:
-            sparse = named.get("tr_solver") == "lsmr"
+            sparse = checked_form("least_squares", sparse)
+            if sparse == "auto" and named.get("tr_solver") != "lsmr":
+                sparse = False
             fun, jac = value_and_jacobian_for(fun, "least_squares", np.size(x0), sparse=sparse)
         if progress and callable(jac):
             jac = _reporting_residuals(fun, jac)
@@ -89,7 +96,7 @@ def least_squares(
 
 
 def _reporting_residuals(fun: Function, jac: Function) -> Function:
-    """Return a Jacobian that prints a line: the solver asks for it at every accepted point."""
+    """Return a Jacobian that prints a line: solvers ask for it at the points they accept."""
     count = 0
 
     def report(x: Any, *args: Any, **named: Any) -> Any:
@@ -113,6 +120,8 @@ def root(
     tol: float | None = None,
     callback: Any = None,
     options: Any = None,
+    *,
+    progress: bool = False,
 ) -> Any:
     """Solve a system of equations: `scipy.optimize.root` with the exact Jacobian.
 
@@ -124,6 +133,9 @@ def root(
         As in SciPy.
     jac : function or bool, optional
         As in SciPy; for the methods that use it ('hybr', 'lm') filled in if not given.
+    progress : bool
+        Print number, half the sum of squares and its largest gradient entry where a Jacobian is
+        computed: at every accepted point of 'lm', at fewer of 'hybr'.
 
     Returns
     -------
@@ -151,7 +163,9 @@ def root(
             if method == "lm":
                 fun, jac = value_and_jacobian_for(fun, "root", np.size(x0))
             else:
-                fun, jac = evaluated(fun, "root"), jacobian_for(fun, 0, sparse=False)
+                fun, jac = evaluated(fun, "root"), jacobian(fun)
+            if progress:
+                jac = _reporting_residuals(fun, jac)
             if (options or {}).get("col_deriv"):
                 jac = _transposed(jac)
         return scipy_optimize.root(fun, x0, args, method, jac, tol, callback, options)
@@ -227,6 +241,8 @@ def curve_fit(
     bounds: Any = (-np.inf, np.inf),
     method: str | None = None,
     jac: Any = None,
+    *,
+    progress: bool = False,
     **named: Any,
 ) -> Any:
     """Fit a model to data: `scipy.optimize.curve_fit` with the exact Jacobian.
@@ -239,6 +255,9 @@ def curve_fit(
         As in SciPy.
     jac : function or str, optional
         As in SciPy; filled in if not given.
+    progress : bool
+        Print number, half the sum of squares (without `sigma`) and its largest gradient entry of
+        every accepted step.
 
     Returns
     -------
@@ -265,6 +284,9 @@ def curve_fit(
     with explained("curve_fit"):
         if jac is None:
             f, jac = curve_and_jacobian_for(f)
+        if progress and callable(jac):
+            model = f
+            jac = _reporting_residuals(lambda x, *p: model(x, *p) - np.asarray(ydata), jac)
         return scipy_optimize.curve_fit(
             f, xdata, ydata, p0, sigma, absolute_sigma, check_finite, bounds, method, jac, **named
         )

@@ -16,6 +16,7 @@ from .implicitmethods import is_implicit, takes_sparse
 from .making import checked_function, name_of
 from .memoize import explained
 from .memory import remembered
+from .states import of_states
 from .transforms import jacobian, value_and_jacobian
 
 __all__ = ["solve_ivp_sensitivity"]
@@ -102,7 +103,11 @@ def solve_ivp_sensitivity(
             f"solve_ivp_sensitivity: y0 has shape {y0.shape}, p {p.shape}, dy0_dp {start.shape}; "
             "expected (n,), (k,) and (n, k)."
         )
-    right_hand_side = _augmented(fun)
+    augmented = _augmented(fun)
+
+    def right_hand_side(t: Any, z: Any, p: Any, *args: Any) -> Any:
+        return augmented(t, z, p, args)
+
     if is_implicit(method) and options.get("jac") is None:
         dense = n * (k + 1) <= DENSE or not takes_sparse(method)
         options["jac"] = _block_diagonal(fun, k, dense=dense)
@@ -117,8 +122,8 @@ def solve_ivp_sensitivity(
             method,
             t_eval,
             dense_output,
-            _of_states(events, n),
-            args=(p, args),
+            of_states(events, n),
+            args=(p, *args),
             rtol=rtol,
             atol=tolerance,
             **options,
@@ -160,7 +165,7 @@ def _block_diagonal(fun: Any, k: int, *, dense: bool) -> Callable[..., Any]:
     """Return the Jacobian of the augmented system without its dependence of S' on y."""
     by_y = jacobian(fun, 1)
 
-    def jac(t: Any, z: Any, p: Any, args: Any) -> Any:
+    def jac(t: Any, z: Any, p: Any, *args: Any) -> Any:
         n = z.size // (k + 1)
         block = by_y(t, z[:n], p, *args)
         if not dense:
@@ -174,23 +179,6 @@ def _block_diagonal(fun: Any, k: int, *, dense: bool) -> Callable[..., Any]:
         return out
 
     return jac
-
-
-def _of_states(events: Any, n: int) -> Any:
-    """Return events that see the states only."""
-    if events is None:
-        return None
-
-    def of_states(event: Any) -> Any:
-        def seen(t: Any, z: Any, p: Any, args: Any) -> Any:
-            return event(t, z[:n], p, *args)
-
-        for name in ("terminal", "direction"):
-            if hasattr(event, name):
-                setattr(seen, name, getattr(event, name))
-        return seen
-
-    return of_states(events) if callable(events) else [of_states(event) for event in events]
 
 
 def _split(found: Any, n: int, k: int) -> Any:
