@@ -11,6 +11,7 @@ import numba
 import numpy as np
 import pytest
 from llvmlite import ir as llvm
+from llvmlite.ir.instructions import CallInstrAttributes
 from numba.core import cgutils, compiler, dispatcher, imputils, ir, types, typing
 from numba.core.caching import FunctionCache, NullCache
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
@@ -20,9 +21,10 @@ from numba.core.datamodel import default_manager, models
 from numba.core.errors import TypingError
 from numba.core.inline_closurecall import InlineClosureCallPass
 from numba.core.ir_utils import build_definitions, mk_unique_var
+from numba.core.lowering import Lower
 from numba.core.postproc import PostProcessor
 from numba.core.registry import CPUDispatcher, cpu_target
-from numba.core.rewrites.registry import RewriteRegistry, rewrite_registry
+from numba.core.rewrites.registry import Rewrite, RewriteRegistry, rewrite_registry
 from numba.core.typed_passes import NopythonRewrites
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.core.untyped_passes import FixupArgs, ReconstructSSA
@@ -230,11 +232,26 @@ def test_passes_are_pairs_of_a_class_and_a_description():
 
 def test_the_rewrite_of_array_expressions_runs_after_inference():
     assert RewriteArrayExprs in rewrite_registry.rewrites["after-inference"], (
-        "dualtape.activate leaves this rewrite out where active numbers are"
+        "dualtape.activate puts its own in place of this rewrite where active numbers are"
     )
+    parameters = ["self", "instr", "expr", "target_name"]
+    assert_parameters(RewriteArrayExprs._match_array_expr, parameters, "fusion")
+    assert_parameters(Rewrite.match, ["self", "func_ir", "block", "typemap", "calltypes"], "fusion")
     assert not RewriteRegistry().rewrites["after-inference"]
     assert_parameters(RewriteRegistry.apply, ["self", "kind", "state"], "activate")
     assert_has(PostProcessor, ["run", "remove_dels"], "activate")
+
+
+def test_expressions_of_other_kinds_are_lowered_by_special_ops():
+    assert isinstance(cpu_target.target_context.special_ops, dict), "fusion adds its own there"
+    lowering = inspect.getsource(Lower.lower_expr)
+    assert "self.context.special_ops[expr.op](self, expr)" in lowering, "fusion"
+
+
+def test_calls_have_attributes():
+    convention = cpu_target.target_context.call_conv
+    assert "attrs" in inspect.signature(convention.call_function).parameters, "emit.call_apart"
+    assert "noinline" in CallInstrAttributes._known, "emit.call_apart"
 
 
 def test_the_frontend_returns_ir_without_types():
