@@ -12,7 +12,7 @@ from . import bench_mixture as mixture
 from . import bench_pinn as pinn
 from .bench_rosenbrock import point, rosenbrock_arrays, rosenbrock_gradient
 from .peers import by_autograd, by_jax, by_torch
-from .problem import Call, Candidate, Problem, as_array, by_dualtape
+from .problem import Call, Candidate, Problem, as_array, by_dualtape, by_hand
 
 N = 500
 SLOW = ("matmul", "inv", "slogdet")  # minutes of compilation
@@ -59,6 +59,17 @@ def product_gradient(a, x):
     return np.tile(x, (a.shape[0], 1)), np.sum(a, axis=0)
 
 
+@njit
+def product_gradient_by_hand(a, x):
+    """Return the gradient of `product` by both arguments, as two new arrays."""
+    by_matrix, by_vector = np.empty_like(a), np.zeros_like(x)
+    for i in range(a.shape[0]):
+        for j in range(x.size):
+            by_matrix[i, j] = x[j]
+            by_vector[j] += a[i, j]
+    return by_matrix, by_vector
+
+
 def square_gradient(a):
     """Return the gradient of `square`."""
     return (np.sum(a, axis=1) + np.sum(a, axis=0)[:, None],)
@@ -103,6 +114,7 @@ def gradient_problem(name, title, f, args, gradient):
         args=args,
         reference=lambda: gradient(*args),
         candidates=[
+            *HANDS.get(name, lambda *_: [])(*args),
             by_dualtape("reverse", lambda: ad.grad(f, argnums=every, mode="reverse"), *args),
             *PEERS.get(name, lambda *_: [])(*args),
         ],
@@ -161,6 +173,7 @@ def written_product(np_like):
     return lambda a, x: np_like.sum(a @ x)
 
 
+HANDS = {"matvec": lambda *args: [by_hand(product_gradient_by_hand, *args)]}
 PEERS = {"solve": both_arguments(written_solve), "matvec": both_arguments(written_product)}
 
 
@@ -199,8 +212,16 @@ def problems(small=False):
     if small:
         return
     a, b = matrix(N), np.linspace(0.5, 1.5, N)
+    by_vector = njit(lambda x: np.sum(a @ x))
     cases = [
-        ("matvec", f"sum(A @ x), n = {N}", product, (a, b), product_gradient),
+        (
+            "matvec-x",
+            f"sum(A @ x) by x, n = {N}",
+            by_vector,
+            (b,),
+            lambda x: (np.sum(a, axis=0),),
+        ),
+        ("matvec", f"sum(A @ x) by A and x, n = {N}", product, (a, b), product_gradient),
         ("solve", f"sum(solve(A, b)), n = {N}", solve, (a, b), solve_gradient),
         ("matmul", f"sum(A @ A), n = {N}", square, (a,), square_gradient),
         ("inv", f"sum(inv(A)), n = {N}", inverse, (a,), inverse_gradient),

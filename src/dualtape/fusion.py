@@ -82,6 +82,8 @@ class Fuse(Rewrite):
             self.copies[name] = made
             return
         if not isinstance(made, ir.Expr):
+            if isinstance(made, ir.Yield):  # what takes it may change an array
+                self.harmful.append(position)
             return
         function = self._function(made)
         if function in (recorded, recorded_if_wide):
@@ -101,10 +103,9 @@ class Fuse(Rewrite):
     def _is_harmless(self, made: Any, function: Any) -> bool:
         """Whether an expression changes no array."""
         if made.op == "call":
-            writes = function in NODES and len(made.args) + len(made.kws) > _inputs(function, made)
-            return (function in HARMLESS_CALLS | NODES.keys() and not writes) or self._is_method(
-                made
-            )
+            if function in NODES:  # unless it is told where to write
+                return len(made.args) + len(made.kws) <= _inputs(function, made)
+            return function in HARMLESS_CALLS or self._is_method(made)
         if made.op == "inplace_binop":
             return not isinstance(self.typemap[made.lhs.name], types.Array)
         return made.op in HARMLESS_EXPRESSIONS
