@@ -161,6 +161,17 @@ def kernel_at(kernel: Any, args: Any) -> Any:
     return kernel.at(max(level(highest_number(arg)) for arg in args))
 
 
+def kernel_signature(typing_context: Any, kernel: Any, args: Any, kws: Any) -> Any:
+    """Return the signature of a call that leads to a kernel.
+
+    Sums and means of all elements are typed without compiling it: `fusion` takes most of them.
+    """
+    if kernel in (kernels.total, kernels.mean) and len(args) == 1 and not kws:
+        return signature(args[0].dtype, *args) if isinstance(args[0], types.Array) else None
+    kernel_type = typing_context.resolve_value_type(kernel_at(kernel, args))
+    return kernel_type.get_call_type(typing_context, args, kws)
+
+
 class _Routed(AbstractTemplate):
     metadata = CPU_FIRST
     kernel: Any
@@ -171,8 +182,7 @@ class _Routed(AbstractTemplate):
         if not wanted or (type(self).key in (max, min) and len(args) != 1):
             return None
         args = tuple(getattr(arg, "settled", arg) for arg in args)
-        kernel = kernel_at(type(self).kernel, args)
-        return self.context.resolve_value_type(kernel).get_call_type(self.context, args, kws)
+        return kernel_signature(self.context, type(self).kernel, args, kws)
 
     def _wanted(self, args: Any) -> bool:
         return any(map(holds_numbers, args))
@@ -193,7 +203,8 @@ class _RoutedSequences(_Routed):
 
 def _call_kernel(kernel: Any) -> Callable[..., Any]:
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return invoke(context, builder, kernel_at(kernel, sig.args), sig.args, args)[1]
+        ty, made = invoke(context, builder, kernel_at(kernel, sig.args), sig.args, args)
+        return context.cast(builder, made, ty, sig.return_type)
 
     return lower
 
@@ -209,9 +220,10 @@ class _Method(AbstractTemplate):
 
     def generic(self, args: Any, kws: Any) -> Any:
         args = tuple(getattr(arg, "settled", arg) for arg in args)
-        args = (self.this, *args)
-        kernel_type = self.context.resolve_value_type(kernel_at(type(self).kernel, args))
-        return kernel_type.get_call_type(self.context, args, kws).as_method()
+        found = kernel_signature(self.context, type(self).kernel, (self.this, *args), kws)
+        if found.pysig is None:
+            return signature(found.return_type, recvr=self.this)
+        return found.as_method()
 
     def get_impl_key(self, sig: Any) -> Any:
         return type(self).key
