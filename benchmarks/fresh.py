@@ -47,10 +47,15 @@ class Comparison:
 
 
 def figure_of(program):
-    """Run a program in a fresh process and return the figure it prints."""
+    """Run a program in a fresh process and return the figure it prints.
+
+    Modules are compiled to bytecode on disk, as those of installed packages are.
+    """
+    environment = os.environ | program.environment
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     done = subprocess.run(
         [sys.executable, "-c", program.code],
-        env=os.environ | program.environment,
+        env=environment,
         capture_output=True,
         text=True,
         check=False,
