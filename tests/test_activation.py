@@ -1806,7 +1806,7 @@ QUICK_SECOND = {
     "recursion_on_arrays", "overwritten_elements", "assigned_by_mask", "where",
     "functions_of_two_arrays", "reductions", "norm", "swapped_buffers",
 }  # fmt: skip
-QUICK_FIRST = QUICK_SECOND | set(list(CASES)[::4])
+QUICK_FIRST = QUICK_SECOND | set(list(CASES)[::8])
 
 
 def cases(quick):
