@@ -34,8 +34,6 @@ RTOL_FLOAT32 = 1e-5
 # BLAS adds in another order than our loops.
 RTOL_BLAS = 1e-14
 
-each_scenario = pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=repr)
-
 
 @pytest.fixture
 def rng():
