@@ -1801,12 +1801,11 @@ def constants_of_modules(x):
 
 # Each case is compiled twice, which takes minutes for all of them: these are run always.
 QUICK_SECOND = {
-    "zeros", "array_of_lists", "linspace_written_to", "tuple_accumulator", "array_accumulator",
-    "namedtuple", "list_append_to_constants", "dict_values", "call_that_writes",
-    "recursion_on_arrays", "overwritten_elements", "assigned_by_mask", "where",
-    "functions_of_two_arrays", "reductions", "norm", "swapped_buffers",
+    "zeros", "tuple_accumulator", "namedtuple", "list_append_to_constants", "dict_values",
+    "call_that_writes", "overwritten_elements", "assigned_by_mask", "where", "reductions",
+    "comparisons_of_arrays", "swapped_buffers",
 }  # fmt: skip
-QUICK_FIRST = QUICK_SECOND | set(list(CASES)[::4])
+QUICK_FIRST = QUICK_SECOND | set(list(CASES)[::8])
 
 
 def cases(quick):

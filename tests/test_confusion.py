@@ -115,7 +115,21 @@ def test_passive_and_active_calls_of_one_inner_transform():
 
 
 def quadratic(y, a):
+    s = 0.0
+    for i in range(y.size):
+        for j in range(y.size):
+            s += y[i] * a[i, j] * y[j]
+    return s
+
+
+def quadratic_of_arrays(y, a):
     return y @ (a @ y)
+
+
+# Products of arrays at two levels take 30 s to compile.
+quadratics = pytest.mark.parametrize(
+    "f", [quadratic, pytest.param(quadratic_of_arrays, marks=pytest.mark.slow)]
+)
 
 
 @pytest.fixture
@@ -123,19 +137,21 @@ def square_matrix():
     return np.random.default_rng(3).normal(size=(4, 4))
 
 
-def test_jacobian_of_the_gradient(square_matrix):
+@quadratics
+def test_jacobian_of_the_gradient(f, square_matrix):
     y = np.arange(4.0)
     expected = square_matrix + square_matrix.T
-    assert_close(ad.jacobian(ad.grad(quadratic))(y, square_matrix), expected)
-    assert_close(ad.jacobian(ad.grad(quadratic), 0)(y, square_matrix), expected)
+    assert_close(ad.jacobian(ad.grad(f))(y, square_matrix), expected)
+    assert_close(ad.jacobian(ad.grad(f), 0)(y, square_matrix), expected)
 
 
-def test_gradient_with_respect_to_the_other_argument(square_matrix):
+@quadratics
+def test_gradient_with_respect_to_the_other_argument(f, square_matrix):
     """d/dA of (A + A')y: dg_i/dA_jk = [i = j] y_k + [i = k] y_j."""
     y = np.arange(1.0, 5.0)
     eye = np.eye(4)
     expected = np.einsum("ij,k->ijk", eye, y) + np.einsum("ik,j->ijk", eye, y)
-    assert_close(ad.jacobian(ad.grad(quadratic), 1)(y, square_matrix), expected)
+    assert_close(ad.jacobian(ad.grad(f), 1)(y, square_matrix), expected)
 
 
 def cubic_form(x):
@@ -301,6 +317,7 @@ def test_jacobian_of_hessian():
     assert_close(ad.jacobian(ad.hessian(cubic_form))(np.array([2.0, 3.0])), expected)
 
 
+@pytest.mark.slow
 def test_hessian_of_hessian():
     """Two hyper-dual levels: fourth derivatives of x0^2 x1^2."""
 

@@ -139,6 +139,7 @@ def loss_gradient(p, x, y):
     return Network(first, second, float(r @ raw))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["forward", "reverse"])
 def test_gradients_have_the_structure_and_are_those_of_the_vector(mode):
     """The gradient by the structure, and that by its vector, against one by hand."""
@@ -186,6 +187,7 @@ def test_unravel_in_compiled_code_and_writes_through_its_views():
         assert_close(ad.grad(f, mode=mode)(VECTOR, 2.0), expected)
 
 
+@pytest.mark.slow  # the README's example is one, too
 def test_a_network_is_trained_with_scipy():
     x = np.linspace(-2.0, 2.0, 40)[:, None] * np.array([1.0, 0.5])
     y = np.sin(1.5 * x[:, 0])
@@ -227,7 +229,24 @@ def rows_of(part, m):
     return np.concatenate([np.reshape(leaf, (m, -1)) for leaf in leaves], axis=1)
 
 
-@pytest.mark.parametrize("mode", ["forward", pytest.param("reverse", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_jacobian_of_a_structure_by_another(mode):
+    """Of (2 W, b_0 b_1) by (W, b)."""
+
+    def f(p):
+        return Layer(2.0 * p.weights, p.bias[:1] * p.bias[1])
+
+    p = Layer(np.array([[7.0, 1.0]]), np.array([3.0, 5.0]))
+    of_weights, of_bias = ad.jacobian(f, mode=mode)(p)
+    assert isinstance(of_weights, Layer)
+    np.testing.assert_array_equal(of_weights.weights, 2.0 * np.eye(2).reshape(1, 2, 1, 2))
+    np.testing.assert_array_equal(of_weights.bias, np.zeros((1, 2, 2)))
+    np.testing.assert_array_equal(of_bias.weights, np.zeros((1, 1, 2)))
+    np.testing.assert_array_equal(of_bias.bias, [[5.0, 3.0]])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
 def test_jacobians_of_structures_by_structures(mode):
     """Outputs outside, inputs inside; against the Jacobian of one vector by the other."""
     x = np.array([0.4, -1.1])

@@ -34,8 +34,6 @@ RTOL_FLOAT32 = 1e-5
 # BLAS adds in another order than our loops.
 RTOL_BLAS = 1e-14
 
-each_scenario = pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=repr)
-
 
 @pytest.fixture
 def rng():
@@ -60,19 +58,19 @@ def transforms_of(scenario):
 
 
 def matrix():
-    """Every scenario x chunk size x form x transform; one narrow and one wide case run always."""
-    for scenario in SCENARIOS.values():
+    """Every scenario x chunk size x form x transform; of each one case runs always."""
+    for i, scenario in enumerate(SCENARIOS.values()):
         for chunk in CHUNKS:
             for form in ("plain", "njit"):
                 for with_value in (False, True):
-                    quick = (chunk, form, with_value) in {(2, "njit", False), (8, "plain", True)}
+                    quick = [(2, "njit", False), (8, "plain", True)][i % 2]
                     yield pytest.param(
                         scenario,
                         chunk,
                         form,
                         with_value,
                         id=f"{scenario}-chunk{chunk}-{form}{'-value' if with_value else ''}",
-                        marks=[] if quick else pytest.mark.slow,
+                        marks=[] if (chunk, form, with_value) == quick else pytest.mark.slow,
                     )
 
 
@@ -124,7 +122,14 @@ def product(derivative, direction, value):
     return np.tensordot(derivative, direction, axes=np.ndim(direction))
 
 
-@each_scenario
+# Products of arrays take ten seconds to compile, here and in one of the scenarios' quick cases.
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        pytest.param(scenario, id=name, marks=[pytest.mark.slow] * scenario.uses_blas)
+        for name, scenario in SCENARIOS.items()
+    ],
+)
 def test_jvp_is_jacobian_times_tangent(scenario, rng):
     x, *rest = scenario.args
     f = bind(njit_of(scenario.f), rest)
@@ -1059,8 +1064,21 @@ def live_allocations():
     return stats.alloc - stats.free, stats.mi_alloc - stats.mi_free
 
 
+# Each collects all garbage of a large process several times.
+QUICK_LEAK_CALLS = {
+    "rosenbrock-3", "network-namedtuple", "matrix_valued", "polar_list", "lists", "hessian",
+    "jvp-of-tuple", "jacobian-of-grad",
+}  # fmt: skip
+
+
 @pytest.mark.usefixtures("allocation_statistics")
-@pytest.mark.parametrize("name", LEAK_CALLS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in QUICK_LEAK_CALLS else pytest.param(name, marks=pytest.mark.slow)
+        for name in LEAK_CALLS
+    ],
+)
 def test_memory_is_given_back(name):
     transform, f, args = LEAK_CALLS[name]
     g = transform(f)

@@ -151,13 +151,20 @@ def name_of(function):
     return getattr(function, "__name__", None) or repr(function)
 
 
-@each_row
-@pytest.mark.parametrize(
-    ("kind", "scope"),
-    [("VectorDual2", "all names"), ("HyperDual2x2", "the rule")]
-    + [pytest.param(kind, "all names", marks=pytest.mark.slow) for kind in KINDS],
-    ids=str,
-)
+SOME = ("sin", "sqrt", "arctan2", "maximum", "erf")
+
+
+def compiled_cases():
+    """Yield kinds, scopes and rows; vectors of all rows and hyper-duals of some run always."""
+    for name in SOME:
+        yield pytest.param("HyperDual2x2", "the rule", RULES[name], id=f"HyperDual2x2-{name}")
+    for kind in KINDS:
+        marks = [pytest.mark.slow] * (kind != "VectorDual2")
+        for name, row in RULES.items():
+            yield pytest.param(kind, "all names", row, id=f"{kind}-all names-{name}", marks=marks)
+
+
+@pytest.mark.parametrize(("kind", "scope", "row"), list(compiled_cases()))
 def test_compiled(kind, scope, row, rng):
     functions = (row, *row.targets) if scope == "all names" else (row,)
     in_numba = [f for f in functions if f not in NOT_IN_NUMBA]
@@ -174,7 +181,6 @@ def test_compiled(kind, scope, row, rng):
                     assert_chain(number, row, jet, args, name)
 
 
-SOME = ("sin", "sqrt", "arctan2", "maximum", "erf")
 some_rows = pytest.mark.parametrize("row", [RULES[name] for name in SOME], ids=SOME)
 
 

@@ -91,7 +91,7 @@ def drawn_gradient():
     return np.array(columns), normals(1)[0]
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", ["forward", pytest.param("reverse", marks=pytest.mark.slow)])
 def test_all_evaluations_for_one_gradient_draw_the_same(mode):
     """19 inputs are three forward sweeps; what is drawn next is as after one evaluation."""
     expected, next_draw = drawn_gradient()
@@ -181,6 +181,7 @@ def resampled(x):
     return np.sum(np.random.choice(x, 4)) + x[0] * np.random.permutation(x)[1] ** 2
 
 
+@pytest.mark.slow
 def test_elements_chosen_at_random_carry_their_derivatives():
     x = np.array([0.5, 2.0, 7.0])
     found = ad.grad(resampled, mode="forward")(x)

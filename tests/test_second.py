@@ -31,6 +31,19 @@ each_scalar = pytest.mark.parametrize("scenario", SCALAR.values(), ids=repr)
 each_vector = pytest.mark.parametrize("scenario", VECTOR.values(), ids=repr)
 each_array = pytest.mark.parametrize("scenario", ONE_ARRAY.values(), ids=repr)
 
+# One of each kind of argument; products of arrays take twenty seconds to compile.
+QUICK = {
+    "rosenbrock-10", "quadratic_form_loop", "kepler", "smoother", "of_matrix", "of_scalar",
+    "network-namedtuple", "polynomial-extra-arguments", "size-0", "size-1",
+}  # fmt: skip
+
+
+def slow_unless_quick(scenarios):
+    return [
+        pytest.param(s, id=name, marks=[pytest.mark.slow] * (name not in QUICK))
+        for name, s in scenarios.items()
+    ]
+
 
 @pytest.fixture
 def rng():
@@ -56,7 +69,7 @@ def assert_symmetric(hessian):
 # Every scenario
 
 
-@each_scalar
+@pytest.mark.parametrize("scenario", slow_unless_quick(SCALAR))
 def test_value_grad_hessian(scenario):
     value, gradient, hessian = ad.value_grad_hessian(scenario.f)(*scenario.args)
     assert_close(value, scenario.value)
@@ -85,7 +98,7 @@ def test_the_value_is_that_of_the_primal(scenario):
         assert value == primal
 
 
-@each_array
+@pytest.mark.parametrize("scenario", slow_unless_quick(ONE_ARRAY))
 def test_hvp_is_hessian_times_vector(scenario, rng):
     x, *rest = scenario.args
     v = rng.normal(size=x.shape)
@@ -186,7 +199,13 @@ def mixed_blocks():
 
 
 @pytest.mark.parametrize(
-    "argnums", [0, 1, 2, -1, (0,), (1,), (0, 1), (0, 1, 2), (2, 0), (1, 0), (-1, 1)], ids=repr
+    "argnums",
+    [0, (2, 0)]
+    + [
+        pytest.param(argnums, marks=pytest.mark.slow)
+        for argnums in (1, 2, -1, (0,), (1,), (0, 1), (0, 1, 2), (1, 0), (-1, 1))
+    ],
+    ids=repr,
 )
 def test_argnums(argnums):
     blocks = mixed_blocks()

@@ -861,6 +861,7 @@ def test_recordings_are_copies(recorded):
 square_later = ad.checkpoint(lambda x: x * x)
 
 
+@pytest.mark.slow  # 20 s
 def test_record_of_blocks():
     """Products of matrices and checkpoints are one piece of a tape; here they are spelled out."""
     a = np.array([[1.0, 2.0], [3.0, 4.0]])

@@ -187,8 +187,7 @@ class Evaluation:
         return promote([types.unliteral(ty) for ty in found])
 
     def _as_float(self, x: Any, float_type: Any) -> Any:
-        is_condition = isinstance(x, Emitted) and isinstance(x.type, types.Boolean)
-        return x.cast(float_type) if isinstance(x, Emitted) and not is_condition else x
+        return x.cast(float_type) if isinstance(x, Emitted) else x
 
     def _leaf(self, position: int, float_type: Any) -> Any:
         context, builder = self.operands.context, self.operands.builder
