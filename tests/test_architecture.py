@@ -146,9 +146,10 @@ def test_public_functions_say_what_they_take_and_show_an_example(name):
     assert all(p.annotation is not p.empty for p in parameters)
 
 
+# Their modules have quick tests, or the README shows the same.
 SLOW_EXAMPLES = (
-    "checkpointing", "graph", "implicit", "integrate", "products", "relaxations", "score",
-    "sensitivity", "sparse", "sparse_hessian",
+    "checkpointing", "graph", "implicit", "integrate", "products", "recorder", "relaxations",
+    "score", "sensitivity", "sparse", "sparse_hessian",
 )  # fmt: skip
 
 
