@@ -122,11 +122,16 @@ def product(derivative, direction, value):
     return np.tensordot(derivative, direction, axes=np.ndim(direction))
 
 
-# Products of arrays take ten seconds to compile, here and in one of the scenarios' quick cases.
+QUICK_JVPS = {
+    "rosenbrock-10", "rosenbrock_arrays-10", "kepler", "of_matrix", "of_scalar",
+    "network-namedtuple", "polar_tuple", "polar_list", "curve-of-a-scalar",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "scenario",
     [
-        pytest.param(scenario, id=name, marks=[pytest.mark.slow] * scenario.uses_blas)
+        pytest.param(scenario, id=name, marks=[pytest.mark.slow] * (name not in QUICK_JVPS))
         for name, scenario in SCENARIOS.items()
     ],
 )
@@ -1066,8 +1071,7 @@ def live_allocations():
 
 # Each collects all garbage of a large process several times.
 QUICK_LEAK_CALLS = {
-    "rosenbrock-3", "network-namedtuple", "matrix_valued", "polar_list", "lists", "hessian",
-    "jvp-of-tuple", "jacobian-of-grad",
+    "rosenbrock-3", "network-namedtuple", "lists", "hessian", "jvp-of-tuple",
 }  # fmt: skip
 
 
