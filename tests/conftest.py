@@ -7,8 +7,8 @@ import pytest
 
 SEED = 20240229
 
-# Compiling makes many objects that stay; looking for garbage among them all the time, as Python
-# does by default, takes a quarter of the run.  Tests of memory collect it themselves.
+# Compiling makes many objects that stay; looking for garbage among them all, as Python does every
+# 700 new ones, takes longer with every test.  Tests of memory collect it themselves.
 gc.set_threshold(200_000, 20, 20)
 
 
