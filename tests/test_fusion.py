@@ -102,7 +102,7 @@ SCENARIOS = [
     broadcasting, sums_along_axes, irregular_rows, overwritten_operands, changed_between,
     few_elements, overlapping_target,
 ]  # fmt: skip
-QUICK = {broadcasting, changed_between, irregular_rows}
+QUICK = {changed_between, irregular_rows}
 CASES = [
     pytest.param(f, marks=() if f in QUICK else pytest.mark.slow, id=f.__name__) for f in SCENARIOS
 ]

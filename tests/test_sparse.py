@@ -72,6 +72,7 @@ def medley(x):
     return y
 
 
+@pytest.mark.slow  # four functions; those below return arrays and write in place
 @pytest.mark.parametrize("method", METHODS)
 def test_outputs_of_every_kind(method, rng):
     """Sizes and branches alternate: programs are kept, replaced and made again."""
