@@ -245,7 +245,8 @@ class Transform(Forgetful):
         if is_library(self.py_func):  # not the parameters of the user's function, as for hvp
             return None
         try:
-            twin(self.py_func).compile(tuple(map(self.typeof_pyval, self._expanded(args))))
+            given = tuple(map(self.typeof_pyval, self._expanded(args)))
+            twin(self.py_func).get_call_template(given, {})  # puts together what *args collects
         except (numba_errors.NumbaError, numba_errors.UnsupportedBytecodeError) as error:
             return error
         return None
