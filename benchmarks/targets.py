@@ -193,8 +193,8 @@ TARGETS = (
         "sparse Jacobian of POLLU",
         ratio("pollu", "dualtape, sparse"),
         5.0,
-        note="a csr_array is made at each call; a prepared Jacobian of the same took 4.4 where this "
-        "one took 5.6",
+        note="a csr_array is made at each call; a prepared Jacobian of the same took 4.4 where "
+        "this one took 5.6",
     ),
     Target(
         "gradient of sum(A @ x) by x, n = 500",
