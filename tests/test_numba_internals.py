@@ -14,6 +14,7 @@ from llvmlite import ir as llvm
 from llvmlite.ir.instructions import CallInstrAttributes
 from numba.core import cgutils, compiler, dispatcher, imputils, ir, types, typing
 from numba.core.caching import FunctionCache, NullCache
+from numba.core.codegen import JITCodeLibrary, RuntimeLinker
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.cpu import ParallelOptions
@@ -33,6 +34,8 @@ from numba.extending import intrinsic, lower_builtin
 from numba.np import arrayobj, npyimpl
 from numba.np.ufunc.array_exprs import RewriteArrayExprs
 from numba.np.unsafe.ndarray import empty_inferred
+
+from dualtape.linking import ENVIRONMENT
 
 
 def assert_parameters(function, expected, user):
@@ -101,6 +104,24 @@ def test_the_codegen_names_the_machine():
     magic = cpu_target.target_context.codegen().magic_tuple()
     assert isinstance(magic, tuple)
     assert hash(magic) == hash(cpu_target.target_context.codegen().magic_tuple())
+
+
+def test_a_library_can_be_linked_without_machine_code():
+    names = [
+        "_optimize_final_module", "_finalize_final_module", "_finalize_dynamic_globals",
+        "_verify_declare_only_symbols", "_get_module_for_linking", "_codegen", "_final_module",
+    ]  # fmt: skip
+    library = JITCodeLibrary(cpu_target.target_context.codegen(), "empty")
+    assert_has(library, names, "linking")
+    assert_has(library._codegen, ["_engine", "_tm", "_create_empty_module"], "linking")
+    assert_has(library._codegen._engine, ["add_module", "finalize_object"], "linking")
+    assert_parameters(CompilerBase.compile_extra, ["self", "func"], "linking")
+    assert RuntimeLinker.PREFIX == ".numba.unresolved$"
+    code = numba.njit(add_one)
+    code(1.0)
+    (made,) = code.overloads.values()
+    globals_of = [known.name for known in made.library._final_module.global_variables]
+    assert any(name.startswith(ENVIRONMENT) for name in globals_of), globals_of
 
 
 def test_a_function_without_a_source_file_cannot_be_cached():

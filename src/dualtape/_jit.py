@@ -92,7 +92,17 @@ def use_cache(dispatcher: Any, stamp: Callable[[], str], place: Any = None) -> N
     dispatcher._cache = LazyCache(dispatcher.py_func if place is None else place, stamp)
 
 
-_INTERNAL = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+def _internal_compiler(*args: Any) -> Any:
+    from .linking import InternalCompiler  # noqa: PLC0415  # Numba's compiler is slow to import
+
+    return InternalCompiler(*args)
+
+
+_INTERNAL: dict[str, Any] = {
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+    "pipeline_class": _internal_compiler,
+}
 
 
 class Kernel:

@@ -45,6 +45,7 @@ from .errors import ArgumentError, MissingRuleError, UnsupportedFunctionError
 from .fusion import Fuse, FusePlain
 from .increments import keep_rows
 from .labels import label_operations
+from .linking import Linked
 from .memory import Forgetful, remembered
 from .numbertype import NumberType, highest_number, level, tuple_like
 from .pending import record_pending
@@ -382,8 +383,8 @@ class RewritesForNumbers(NopythonRewrites):
         return True
 
 
-class ActivatingCompiler(CompilerBase):
-    """Numba's own pipeline with the pass `Activate`."""
+class ActivatingCompiler(Linked, CompilerBase):
+    """Numba's own pipeline with the pass `Activate`; twins are only called from compiled code."""
 
     activation: type = Activate
 

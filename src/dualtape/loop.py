@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numba
 from numba.core import types
 from numba.extending import register_jitable
 
 from . import blocks, replay
-from ._jit import kernel
+from ._jit import internal, kernel
 from .activate import activate_value, activated_type
 from .checkpoint import (
     CheckpointBlock,
@@ -120,7 +119,7 @@ def _forward(twin: Any) -> Any:
             state = twin(state, k, *args)
         return state
 
-    return numba.njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)(forward)
+    return internal(forward)
 
 
 def _plain_code(forward: Any, whole: Any) -> Any:
@@ -209,7 +208,7 @@ def _backward(twin: Any, back: Any) -> Any:
             else:
                 back(state, a, args, bar)
 
-    return numba.njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)(backward)
+    return internal(backward)
 
 
 def step_back(plan: Plan, number: NumberType) -> Transform:

@@ -8,11 +8,11 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-import numba
 from numba.core import types
 from numba.extending import overload
 
 from . import forward, modes, pullback, second
+from ._jit import internal
 from .activate import APPLIED_TRANSFORMS, STATIC_TRANSFORMS, twin
 from .driver import Transform, as_float
 from .errors import ArgumentError
@@ -289,7 +289,7 @@ def compiled_vjp(f: Function) -> Any:
             value, address, rows = record(given)
             return value, make_pullback(address, rows, given)
 
-        dispatcher = numba.njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)(run)
+        dispatcher = internal(run)
         dispatcher.is_derivative = dispatcher.copies_arguments = True
         return dispatcher
 

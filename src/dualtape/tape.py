@@ -30,7 +30,7 @@ from numba.experimental import jitclass
 from numba.extending import intrinsic
 from numba.np import arrayobj
 
-from ._jit import kernel
+from ._jit import internal, kernel
 from .errors import TapeMemoryError
 
 __all__ = [
@@ -265,7 +265,10 @@ def native_class() -> Any:
     plain = {k: v for k, v in vars(Storage).items() if k not in ("__dict__", "__weakref__")}
     for function in plain.values():
         getattr(function, "__annotations__", {}).clear()  # Numba would take them for types
-    return jitclass(spec)(type("Tape", (), plain))
+    made = jitclass(spec)(type("Tape", (), plain))
+    instance = made.class_type
+    instance.jit_methods.update({k: internal(f) for k, f in instance.methods.items()})
+    return made
 
 
 def native_type() -> Any:
