@@ -200,7 +200,6 @@ TARGETS = (
         "gradient of sum(A @ x) by x, n = 500",
         ratio("matvec-x-gradient", "dualtape, reverse"),
         3.0,
-        note="A is copied to the tape, since f might overwrite it later",
     ),
     Target(
         "gradient of sum(A @ x) by A and x",

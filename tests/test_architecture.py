@@ -23,7 +23,7 @@ FLOORS = [
     [
         "elementary", "constructors", "seed", "read", "conversion", "arraykernels", "ordering",
         "combining", "arrays", "elementwise", "elementblock", "elementloop", "stencil",
-        "relaxations", "sweeps", "adjoints", "blocks", "matmul", "replay",
+        "relaxations", "sweeps", "adjoints", "blocks", "borrowing", "matmul", "replay",
         "lapack", "planes", "solving", "determinants", "symmetric", "linalg", "dependence",
         "elimination",
     ],

@@ -39,7 +39,7 @@ _VIEW_FUNCTIONS = {
     np.expand_dims, np.atleast_1d, np.atleast_2d, np.flip, np.fliplr, np.flipud, np.broadcast_to,
     np.nditer, np.ndenumerate, enumerate, zip, reversed, iter,
 }  # fmt: skip
-_WRITER_FUNCTIONS = {np.copyto, np.fill_diagonal, np.put}
+_WRITER_FUNCTIONS = {np.copyto, np.fill_diagonal, np.put, np.random.shuffle}
 CONSTRUCTORS = {
     np.zeros, np.ones, np.empty, np.full, np.array, np.eye, np.identity, np.linspace, np.arange,
     np.zeros_like, np.ones_like, np.empty_like, np.full_like, np.copy, array_from,
@@ -194,6 +194,8 @@ class Aliases:
         if method is not None:
             if method[1] in self.writers:
                 yield method[0]
+            elif method[1] == "shuffle":  # of a generator of random numbers
+                yield from expr.args[:1]
             return
         function = constant_of(self.func_ir, expr.func)
         yield from (var for name, var in expr.kws if name == "out")

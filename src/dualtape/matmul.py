@@ -35,6 +35,7 @@ from .blocks import (
     tape_of,
     tape_on,
 )
+from .borrowing import keep_array, kept_array
 from .numbertype import NumberType, level, partial_type, promote
 from .seed import as_number, empty_numbers, flat_view
 from .sweeps import strong_product
@@ -103,9 +104,9 @@ def tracked_product(a: Any, b: Any) -> Any:
         shape[3] = store_rows(address, a, number)
         shape[4] = store_rows(address, b, number)
         if has_rows(address, shape[4]):
-            shape[5] = store_array(address, a, wide)
+            shape[5] = keep_array(address, a, wide)
         if has_rows(address, shape[3]):
-            shape[6] = store_array(address, b, wide)
+            shape[6] = keep_array(address, b, wide)
     a0, b0 = factor_of(address, shape[5], a, like), factor_of(address, shape[6], b, like)
     c = base_product(a0, b0)
     first, step = np.int64(0), np.int64(address != 0)
@@ -187,7 +188,7 @@ def product_adjoint(address: Any, block: Any, lane: Any, width: Any, like: Any) 
     adjoint = typed_view(tape_at(address).adjoint, like)
     bar = adjoint_window(adjoint, first, m * n, lane, width).reshape((m, n))
     if has_rows(address, head[3]):
-        b = load_array(address, head[6], k * n, like)
+        b = kept_array(address, head[6], k * n, like)
         window = adjoint_of_rows(address, head[3], adjoint, width)
         if n == 1 and window.size > 0:
             add_outer(window, bar.reshape(m), b)
@@ -195,7 +196,7 @@ def product_adjoint(address: Any, block: Any, lane: Any, width: Any, like: Any) 
             more = times(bar, b.reshape((k, n)).T)
             add_to_rows(address, head[3], adjoint, more, lane, width)
     if has_rows(address, head[4]):
-        a = load_array(address, head[5], m * k, like).reshape((m, k))
+        a = kept_array(address, head[5], m * k, like).reshape((m, k))
         add_to_rows(address, head[4], adjoint, times(a.T, bar), lane, width)
 
 

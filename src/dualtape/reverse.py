@@ -17,6 +17,7 @@ from numba.core import types
 from . import adjoints, pool, read
 from .active import Active
 from .adjoints import make_tracked
+from .borrowing import borrow, is_borrowable
 from .outputs import Outputs, jacobian_blocks
 from .plan import Plan, base_type, is_active
 from .run import Run
@@ -29,17 +30,27 @@ class Recording:
     """Code of one recording being emitted: a leased tape and the result of the twin.
 
     With `own` the tape belongs to no pool, and goes when the last reference to it is dropped; with
-    `spelled` elementwise operations are statements, so that the tape can be read as a matrix.
+    `spelled` elementwise operations are statements, so that the tape can be read as a matrix.  With
+    `at_once` all sweeps follow before the arguments can change.
     """
 
     def __init__(
-        self, run: Run, found: list[Any], *, own: bool = False, spelled: bool = False
+        self,
+        run: Run,
+        found: list[Any],
+        *,
+        own: bool = False,
+        spelled: bool = False,
+        at_once: bool = False,
     ) -> None:
         self.run = run
         self.found = found
         self.tape = run.kernel(pool.new_tape_for if own else pool.acquire, run.wide)
         if spelled:
             run.kernel(spell, self._address())
+        for ty, value in run.constants() if at_once else ():
+            if is_borrowable(ty):
+                run.kernel(borrow, self._address(), (ty, value))
         count = types.int64, run.n
         run.kernel(reserve_rows, self._address(), count, on_error=self.release)
         if any(isinstance(ty, types.Array) for ty, _, _ in found):
@@ -115,7 +126,7 @@ def gradient_driver(
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             run = Run(plan, context, builder, args[0])
             found = run.input_leaves()
-            recording = Recording(run, found)
+            recording = Recording(run, found, at_once=True)
             flat = run.owned(run.flat_array(run.n))
             if is_active(result, plan.number):
                 row = recording.row(result, recording.result)
@@ -149,7 +160,7 @@ def jacobian_driver(
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             run = Run(plan, context, builder, args[0])
             found = run.input_leaves()
-            recording = Recording(run, found)
+            recording = Recording(run, found, at_once=True)
             y = outputs.flattened(run, recording.result)
             shape = (y_type, y), (types.intp, run.n), (plan.base, run.base_like)
             made = types.Array(plan.base, 2, "C"), run.kernel(read.new_rows, *shape)

@@ -86,6 +86,12 @@ class Run:
         self.n = offset
         return found
 
+    def constants(self) -> Iterator[tuple[Any, Any]]:
+        """Iterate over the leaves that are neither differentiated nor written to."""
+        for i, (ty, value) in enumerate(zip(self.plan.packed, self.values, strict=True)):
+            if i not in self.plan.argnums and i not in self.plan.written:
+                yield from self.items(ty, value)
+
     def buffers(self, found: list[Any]) -> list[Any]:
         """Return (type, value) of an array of numbers for every leaf that is an array.
 

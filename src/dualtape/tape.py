@@ -76,6 +76,9 @@ class Storage:
     spelled : int
         Whether elementwise operations on arrays are statements, not blocks: the tape is read as a
         matrix.
+    borrows : int
+        How many arrays outside of the tape blocks may refer to; `borrowed` holds where each begins
+        and ends.
     owner : int
         Address of what Numba counts references of this tape by.
     """
@@ -91,7 +94,9 @@ class Storage:
         self.limit = limit
         self.home = -1
         self.spelled = 0
+        self.borrows = 0
         self.owner = 0
+        self.borrowed = np.zeros(16, np.int64)
         self.row_end = np.zeros(2, np.uint32)
         self.col = np.zeros(0, np.uint32)
         self.partial = np.zeros(0, np.uint8)
@@ -110,6 +115,7 @@ class Storage:
         self.blocks = 0
         self.arena_used = 0
         self.spelled = 0
+        self.borrows = 0
         self.item = item
         self.capacity = min(self.col.size, self.partial.size // item)
         self.label[:] = -1
@@ -248,7 +254,7 @@ def native_class() -> Any:
     """Return `Storage` as a jitclass, made when first needed."""
     counters = ("rows", "entries", "capacity", "bare", "blocks", "arena_used", "item", "limit")
     spec: list[tuple[str, Any]] = [
-        (name, types.int64) for name in (*counters, "home", "spelled", "owner")
+        (name, types.int64) for name in (*counters, "home", "spelled", "borrows", "owner")
     ]
     arrays = {
         "row_end": types.uint32,
@@ -256,6 +262,7 @@ def native_class() -> Any:
         "partial": types.uint8,
         "adjoint": types.uint8,
         "block": types.int64,
+        "borrowed": types.int64,
         "arena": types.uint8,
         "inputs": types.uint8,
         "label": types.int32,
