@@ -122,6 +122,69 @@ def overlapping_inplace(x):
 
 
 @pytest.mark.slow
+def two_steps_back(x):
+    """What a loop carries is read once, and is renamed at its end."""
+    p, q = x, x * x
+    for _ in range(3):
+        r = p + q * 2.0
+        p = q
+        q = r
+    return np.sum(q)
+
+
+def swapped_products(x):
+    """Names are exchanged in one statement."""
+    p, q = x, x * x
+    for _ in range(3):
+        p, q = q, p * q * 0.7
+    return np.sum(q)
+
+
+def momentum(x):
+    """Two arrays are carried, each computed from both."""
+    v = x * 0.0
+    for _ in range(3):
+        v = v * 0.9 - 0.1 * x
+        x = x + v
+    return np.sum(x * x)
+
+
+def summed_at_every_turn(x):
+    """The sum of a carried array, the last one of which is the result."""
+    a, s = x, x[0]
+    for _ in range(2):
+        a = a * x[1]
+        s = np.sum(a)
+    return s
+
+
+def carried_in_branches(x):
+    """Names get their values in branches and are read behind them."""
+    a, b = x, x * x
+    for i in range(4):
+        c = a * b
+        if i % 2 == 0:
+            a = b
+            b = c
+        else:
+            b = a + c * 0.1
+    return np.sum(b) + np.sum(a * x)
+
+
+CARRIED = [two_steps_back, swapped_products, momentum, summed_at_every_turn, carried_in_branches]
+
+
+@pytest.mark.parametrize(
+    "f", [*CARRIED[:3], *(pytest.param(f, marks=pytest.mark.slow) for f in CARRIED[3:])]
+)
+def test_arrays_that_loops_carry(f):
+    for n in (5, 1):  # few elements are recorded one by one
+        assert_gradient(f, X[: n + 1])
+    assert_gradient(f, X)
+    for mode in ("forward", "reverse"):
+        assert_allclose(ad.value_and_grad(f, mode=mode)(X)[0], f(X), rtol=1e-14)
+
+
 def test_overlapping_inplace_operations_follow_the_primal():
     jacobian = ad.jacobian(overlapping_inplace, mode="reverse")(X)
     assert_allclose(jacobian, ad.jacobian(overlapping_inplace, mode="forward")(X), rtol=1e-14)

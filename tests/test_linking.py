@@ -115,3 +115,20 @@ def test_kernels_are_linked_into_entries():
     assert isinstance(compiled_code(inner._dispatcher).library, InternalLibrary) or (
         inner._dispatcher.stats.cache_hits
     )
+
+
+def power(v, n):
+    if n == 0:
+        return 1.0
+    return v * power(v, n - 1)
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_a_function_calls_its_overload_for_another_type(mode):
+    """The first call is typed for the literal 4, those inside for any integer."""
+
+    def f(x):
+        return power(x[0], 4) * x[1]
+
+    found = ad.grad(f, mode=mode)(np.array([1.5, 2.0]))
+    np.testing.assert_allclose(found, [4.0 * 1.5**3 * 2.0, 1.5**4], rtol=1e-15)

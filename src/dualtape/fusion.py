@@ -55,8 +55,11 @@ class Fuse(Rewrite):
         self.targets = state.targetctx.special_ops
         self.targets.setdefault(OP, lower)
         self.uses: Counter[str] = Counter()
+        self.assignments: Counter[str] = Counter()
         for block in state.func_ir.blocks.values():
             for statement in block.body:
+                if isinstance(statement, ir.Assign):
+                    self.assignments[statement.target.name] += 1
                 if not isinstance(statement, ir.Del):
                     self.uses.update(var.name for var in _operands(statement))
 
@@ -64,7 +67,7 @@ class Fuse(Rewrite):
         """Find the operations of a block."""
         self.block, self.typemap, self.calltypes = block, typemap, calltypes
         self.found: dict[str, _Found] = {}
-        self.copies: dict[str, Any] = {}
+        self.copies: dict[str, tuple[int, Any]] = {}
         self.views: dict[tuple[str, str, int], str] = {}
         self.same: dict[str, str] = {}
         self.harmful: list[int] = []
@@ -78,8 +81,11 @@ class Fuse(Rewrite):
 
     def _enter(self, position: int, statement: Any) -> None:
         made, name = statement.value, statement.target.name
+        if self.assignments[name] > 1:  # what a loop or a branch carries on: it has another value now
+            self.harmful.append(position)
+            return
         if isinstance(made, ir.Var):
-            self.copies[name] = made
+            self.copies[name] = position, made
             return
         if not isinstance(made, ir.Expr):
             if isinstance(made, ir.Yield):  # what takes it may change an array
@@ -88,7 +94,7 @@ class Fuse(Rewrite):
         function = self._function(made)
         if function in (recorded, recorded_if_wide):
             if isinstance(self.typemap[name], types.Array):
-                self.copies[name] = made.args[0]
+                self.copies[name] = position, made.args[0]
             return
         found = self._operation(position, function, made, name)
         if found is not None:
@@ -210,8 +216,11 @@ class Fuse(Rewrite):
         """Return the tree that a variable stands for at a position: itself, or its operation."""
         names = []
         while self.uses[var.name] == 1 and var.name in self.copies:
+            copied_at, source = self.copies[var.name]
+            if not self._can_move(copied_at, position):
+                break
             names.append(var.name)
-            var = self.copies[var.name]
+            var = source
         found = self.found.get(var.name)
         if (
             found is None

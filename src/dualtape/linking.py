@@ -36,10 +36,12 @@ class InternalLibrary(JITCodeLibrary):
     def __init__(self, codegen: Any, name: str) -> None:
         super().__init__(codegen, name)
         self._own: list[str] = []
+        self._is_recursive = False
 
     def add_ir_module(self, ir_module: Any) -> None:
         """Add the function's own code."""
         self._own += [f.name for f in ir_module.functions if f.blocks and not f.linkage]
+        self._is_recursive |= any(map(calls_itself, ir_module.functions))
         super().add_ir_module(ir_module)
 
     def finalize(self) -> None:
@@ -49,8 +51,9 @@ class InternalLibrary(JITCodeLibrary):
             self._final_module.link_in(library._get_module_for_linking(), preserve=True)
         globals_of = [known.name for known in self._final_module.global_variables]
         self._linking_libraries.clear()
-        if any(name.startswith(RuntimeLinker.PREFIX) for name in globals_of):
-            super().finalize()  # functions that call each other do it by address
+        by_address = any(name.startswith(RuntimeLinker.PREFIX) for name in globals_of)
+        if by_address or self._is_recursive:  # functions that call each other do it by address
+            super().finalize()
             return
         self._dynamic_globals += [name for name in globals_of if name.startswith(DYNAMIC)]
         environments = [name for name in globals_of if name.startswith(ENVIRONMENT)]
@@ -69,6 +72,12 @@ class InternalLibrary(JITCodeLibrary):
             return super().serialize_using_object_code()
         machine_code = self._codegen._tm.emit_object(llvm.parse_assembly(self._environments))
         return self.name, "object", (machine_code, self._final_module.as_bitcode())
+
+
+def calls_itself(function: Any) -> bool:
+    """Whether a function calls itself: then its other overloads may call it by address."""
+    calls = (i for b in function.blocks for i in b.instructions if isinstance(i, ir.CallInstr))
+    return any(getattr(call.callee, "name", None) == function.name for call in calls)
 
 
 def environment_module(codegen: Any, names: list[str]) -> Any:

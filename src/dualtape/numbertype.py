@@ -82,7 +82,10 @@ class NumberType(ByValueInstance):
             return Conversion.safe
         if self.slots and isinstance(other, NumberType) and other.level == self.level:
             fits = self.settled is self or other.slots <= self.slots
-            return Conversion.safe if fits and other.settled == self.settled else None
+            if fits and other.settled == self.settled:
+                return Conversion.safe
+            same = with_root(other.settled, root(self)) == self.settled
+            return Conversion.promote if fits and same else None  # as Numba stores other widths
         same = isinstance(other, NumberType) and with_root(other, root(self)) == self
         return Conversion.promote if same else None
 
