@@ -212,8 +212,7 @@ def tangent(run: Run, result: Any, y: Any) -> Any:
             kernel = read.tangents_of if is_active(ty, plan.number) else read.zeros_like
             made.append((tangent_type(plan, ty), run.kernel(kernel, (ty, value), base)))
         elif is_active(ty, plan.number):
-            lane = run.kernel(read.tangent_of, (ty, value))
-            made.append((plan.base, lane))
+            made.append(run.base_number(read.tangent_of, (ty, value)))
         else:
             made.append(base)
     return run.rebuild(result, iter(made))[1]

@@ -49,6 +49,12 @@ class Run:
         arg_types, values = [ty for ty, _ in pairs], [v for _, v in pairs]
         return invoke(self.context, self.builder, function, arg_types, values, on_error)[1]
 
+    def base_number(self, function: Any, *pairs: Any) -> tuple[Any, Any]:
+        """Call a kernel that reads a derivative, maybe of another width, as the base type."""
+        arg_types, values = [ty for ty, _ in pairs], [v for _, v in pairs]
+        ty, value = invoke(self.context, self.builder, function, arg_types, values)
+        return self.plan.base, self.context.cast(self.builder, value, ty, self.plan.base)
+
     def leaf_size(self, ty: Any, value: Any) -> Any:
         """Return how many inputs a leaf holds."""
         if not isinstance(ty, types.Array):

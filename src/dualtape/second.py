@@ -233,7 +233,7 @@ def _second_tangent(run: Run, result: Any, y: Any) -> Any:
             array = types.Array(plan.base, ty.ndim, "C")
             made.append((array, run.kernel(kernel, (ty, value), base)))
         elif is_active(ty, plan.number):
-            made.append((plan.base, run.kernel(read.second_of, (ty, value))))
+            made.append(run.base_number(read.second_of, (ty, value)))
         else:
             made.append(base)
     return run.rebuild(result, iter(made))[1]
