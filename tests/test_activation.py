@@ -935,6 +935,11 @@ def recursion_on_arrays(x):
     return sum_by_recursion(x) * x[0]
 
 
+@at(1.5, -0.5)
+def array_without_dimension(x):
+    return np.array(x[0] * x[1])[()] + np.sum(np.array(x[0]) * x)
+
+
 @at(1.1, -0.5)
 def recursion_on_numbers(x):
     return fibonacci(x[0], 5) * x[1]

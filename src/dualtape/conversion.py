@@ -73,6 +73,8 @@ def _array_from(items: Any, dtype: Any = None) -> Any:
     wanted = getattr(dtype, "dtype", None)
     if isinstance(wanted, types.Integer | types.Boolean) and highest_number(items) is not None:
         raise IntegerConversionError(INTEGER_CONVERSION)
+    if isinstance(items, NumberType):
+        return lambda items, dtype=None: array_of((items,)).reshape(())
     if holds_numbers(items):
         return lambda items, dtype=None: array_of(items)
     if isinstance(items, types.BaseTuple) and highest_number(items) is not None:

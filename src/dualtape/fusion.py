@@ -81,7 +81,9 @@ class Fuse(Rewrite):
 
     def _enter(self, position: int, statement: Any) -> None:
         made, name = statement.value, statement.target.name
-        if self.assignments[name] > 1:  # what a loop or a branch carries on: it has another value now
+        if (
+            self.assignments[name] > 1
+        ):  # what a loop or a branch carries on: it has another value now
             self.harmful.append(position)
             return
         if isinstance(made, ir.Var):
