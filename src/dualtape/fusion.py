@@ -83,7 +83,7 @@ class Fuse(Rewrite):
         made, name = statement.value, statement.target.name
         if (
             self.assignments[name] > 1
-        ):  # what a loop or a branch carries on: it has another value now
+        ):  # what loops and branches carry: a new value
             self.harmful.append(position)
             return
         if isinstance(made, ir.Var):
