@@ -81,9 +81,7 @@ class Fuse(Rewrite):
 
     def _enter(self, position: int, statement: Any) -> None:
         made, name = statement.value, statement.target.name
-        if (
-            self.assignments[name] > 1
-        ):  # what loops and branches carry: a new value
+        if self.assignments[name] > 1:  # what loops and branches carry: a new value
             self.harmful.append(position)
             return
         if isinstance(made, ir.Var):
