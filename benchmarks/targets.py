@@ -108,12 +108,15 @@ TARGETS = (
         2.0,
         unit=HAND,
         elsewhere="CasADi with gcc 0.2, JAX 10 x hand",
+        note="the one by hand knows that the matrix has three diagonals; ours computes six "
+        "hyper-dual blocks of 4 x 4 for its 55 entries",
     ),
     Target(
         "forward gradient of an ODE loop, 6 inputs",
         ratio("lotka-volterra", "dualtape, forward"),
         2.0,
         elsewhere="adjoint by hand 2.2, JAX 3.3",
+        note="six partials are carried in eight lanes; 1.9 to 2.3 from run to run",
     ),
     Target(
         "reverse gradient of the Rosenbrock loop, n = 1000",
@@ -260,6 +263,7 @@ TARGETS = (
             1.1,
             unit="x hand derivatives",
             elsewhere=elsewhere,
+            note="within the noise: 1.01 to 1.11 for BFGS, 1.05 to 1.13 for Newton-CG",
         )
         for method, elsewhere in (
             ("trust-exact", "JAX 2.0, CasADi 3.5"),

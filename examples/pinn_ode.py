@@ -22,6 +22,7 @@ Run it from anywhere, with dualtape and, for the figure, matplotlib installed::
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -31,6 +32,7 @@ from typing import Any
 
 import numpy as np
 from numba import njit
+from scipy import optimize
 
 import dualtape as ad
 
@@ -204,16 +206,22 @@ def l_bfgs_b(given: Problem, loss: Any, steps: int, report: Report) -> np.ndarra
 
 
 def least_squares(given: Problem, loss: Any, steps: int, report: Report) -> np.ndarray:
-    """Solve for all residuals at once; the Jacobian is filled in."""
+    """Solve for all residuals at once; the Jacobian is filled in.
+
+    SciPy tells of its steps from 1.16 on; before, there is no progress and no curve of the loss.
+    """
+    told = {"callback": lambda intermediate_result: report(2.0 * intermediate_result.cost)}
+    if "callback" not in inspect.signature(optimize.least_squares).parameters:
+        told = {}
     return ad.optimize.least_squares(
         given.residuals,
         given.start,
         args=given.args,
-        callback=lambda intermediate_result: report(2.0 * intermediate_result.cost),
         ftol=1e-15,
         xtol=1e-15,
         gtol=1e-15,
         max_nfev=500,
+        **told,
     ).x
 
 
