@@ -96,6 +96,21 @@ def test_what_is_kept_by_address_takes_no_memory():
 
 
 @pytest.mark.usefixtures("little_memory")
+def test_global_arrays_take_no_memory():
+    found = ad.grad(lambda x: squares(A @ x), mode="reverse")(X)
+    np.testing.assert_allclose(found, EXPECTED, rtol=1e-12)
+
+
+def test_a_pullback_called_later_has_a_copy_of_what_was_read_only():
+    given = A.copy()
+    view = given[:]
+    view.flags.writeable = False
+    value, pullback = ad.vjp(lambda x, a: a @ x, X, view)
+    given[:] = 0.0
+    np.testing.assert_allclose(pullback(value)[0], A.T @ (A @ X), rtol=1e-12)
+
+
+@pytest.mark.usefixtures("little_memory")
 def test_what_is_written_to_is_copied():
     with pytest.raises(ad.TapeMemoryError):
         ad.grad(overwritten, 1, mode="reverse")(A.copy(), X)

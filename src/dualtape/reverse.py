@@ -17,7 +17,7 @@ from numba.core import types
 from . import adjoints, pool, read
 from .active import Active
 from .adjoints import make_tracked
-from .borrowing import borrow, is_borrowable
+from .borrowing import begin_to_borrow, borrow, is_borrowable
 from .outputs import Outputs, jacobian_blocks
 from .plan import Plan, base_type, is_active
 from .run import Run
@@ -48,9 +48,8 @@ class Recording:
         self.tape = run.kernel(pool.new_tape_for if own else pool.acquire, run.wide)
         if spelled:
             run.kernel(spell, self._address())
-        for ty, value in run.constants() if at_once else ():
-            if is_borrowable(ty):
-                run.kernel(borrow, self._address(), (ty, value))
+        if at_once:
+            self._borrow()
         count = types.int64, run.n
         run.kernel(reserve_rows, self._address(), count, on_error=self.release)
         if any(isinstance(ty, types.Array) for ty, _, _ in found):
@@ -58,6 +57,13 @@ class Recording:
                 adjoints.lend_inputs, self._address(), count, run.number, on_error=self.release
             )
         self.result = run.call_twin(found, self._tracked(), on_error=self.release)
+
+    def _borrow(self) -> None:
+        """Let the tape refer to what stays as it is."""
+        self.run.kernel(begin_to_borrow, self._address())
+        for ty, value in self.run.constants():
+            if is_borrowable(ty):
+                self.run.kernel(borrow, self._address(), (ty, value))
 
     def _address(self) -> tuple[Any, Any]:
         return types.int64, self.tape
