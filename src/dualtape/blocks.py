@@ -104,8 +104,9 @@ def base_value(typingctx: Any, x: Any, like: Any) -> Any:
     """Return a number as the type of `like`: itself, its value one level down, or a constant."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        if getattr(x, "slots", 0) and x.base == like:
-            return context.make_helper(builder, x, value=args[0]).m_value
+        if getattr(x, "slots", 0) and level(x.base) == level(like):  # maybe of another width
+            value = context.make_helper(builder, x, value=args[0]).m_value
+            return context.cast(builder, value, x.base, like)
         return context.cast(builder, args[0], x, like)
 
     return like(x, like), codegen
