@@ -8,8 +8,9 @@ reverse gradient without a cache, before and after: a network of three layers 72
 scalar function 13.5 s and 7.6 s; the gradients are as fast.
 
 Numba internals used (seen to work with 0.68): ``CompilerBase.compile_extra`` with
-``state.library``; ``JITCodeLibrary`` with ``_optimize_final_module``, ``_finalize_final_module``,
-``_finalize_dynamic_globals`` and the state that its ``_unserialize`` reads; names of globals.
+``state.library``; ``JITCodeLibrary.finalize`` and what it keeps (``_final_module``,
+``_linking_libraries``, ``_reload_init``, ``_dynamic_globals``, ``_shared_module``, ``_finalized``);
+the state that ``_unserialize`` reads; names of globals.
 """
 
 from __future__ import annotations

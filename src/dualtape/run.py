@@ -46,13 +46,15 @@ class Run:
 
     def kernel(self, function: Any, *pairs: Any, on_error: Any = None) -> Any:
         """Call a kernel on (type, value) pairs; return its result's value."""
+        return self._called(function, pairs, on_error)[1]
+
+    def _called(self, function: Any, pairs: Any, on_error: Any = None) -> tuple[Any, Any]:
         arg_types, values = [ty for ty, _ in pairs], [v for _, v in pairs]
-        return invoke(self.context, self.builder, function, arg_types, values, on_error)[1]
+        return invoke(self.context, self.builder, function, arg_types, values, on_error)
 
     def base_number(self, function: Any, *pairs: Any) -> tuple[Any, Any]:
         """Call a kernel that reads a derivative, maybe of another width, as the base type."""
-        arg_types, values = [ty for ty, _ in pairs], [v for _, v in pairs]
-        ty, value = invoke(self.context, self.builder, function, arg_types, values)
+        ty, value = self._called(function, pairs)
         return self.plan.base, self.context.cast(self.builder, value, ty, self.plan.base)
 
     def leaf_size(self, ty: Any, value: Any) -> Any:
