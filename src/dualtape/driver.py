@@ -35,6 +35,7 @@ from numba.extending import lower_builtin, models, register_model
 from .activate import twin
 from .aliasing import is_library
 from .errors import ArgumentError, DualtapeError
+from .linking import Linked
 from .memory import Forgetful
 from .number import Number
 from .numbertype import highest_number
@@ -153,16 +154,19 @@ class InstallDriver(FunctionPass):
         return True
 
 
-class DriverCompiler(CompilerBase):
+class DriverCompiler(Linked, CompilerBase):
     """Numba's pipeline with a driver in place of the function's code."""
 
     driver: Any = None
 
+    def is_internal(self) -> bool:
+        """Whether only compiled code calls it: no Python object could hold active numbers."""
+        return any(highest_number(ty) is not None for ty in self.state.args)
+
     def define_pipelines(self) -> list[Any]:
         """Return the pipeline."""
         self.state.pipeline_driver = type(self).driver
-        if any(highest_number(ty) is not None for ty in self.state.args):
-            # Called from compiled code on active numbers; no Python object could hold the result.
+        if self.is_internal():
             self.state.flags.no_cpython_wrapper = True
         self.state.flags.no_cfunc_wrapper = True
         manager = DefaultPassBuilder.define_nopython_pipeline(self.state)

@@ -16,9 +16,10 @@ from numba.core.dispatcher import Dispatcher
 from numba.core.errors import RequireLiteralValue
 from numba.extending import overload
 
-from ._jit import package_stamp, use_cache
+from ._jit import use_cache
 from ._rule import RULES, Rule
 from .activate import twin
+from .diskcache import package_stamp
 from .driver import Transform
 from .errors import ArgumentError
 from .fingerprint import fingerprint
