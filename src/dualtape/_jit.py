@@ -26,6 +26,8 @@ import numba.extending
 from numba.core import types
 from numba.core.caching import FunctionCache, NullCache
 
+from .loading import Restored, prepare
+
 __all__ = [
     "StampedCache",
     "compiled",
@@ -51,9 +53,16 @@ def package_stamp() -> str:
 class StampedCache(FunctionCache):
     """Numba's on-disk cache of one function, keyed by an additional stamp."""
 
+    _impl_class = Restored
+
     def __init__(self, place: Callable[..., Any], stamp: str) -> None:
         super().__init__(place)
         self._stamp = stamp
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Load compiled code, without what compiling needs."""
+        prepare(target_context)
+        return self._load_overload(sig, target_context)
 
     def _index_key(self, sig: Any, codegen: Any) -> Any:
         return (sig, codegen.magic_tuple(), self._stamp)
