@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 from llvmlite import ir as llvm
 from llvmlite.ir.instructions import CallInstrAttributes
-from numba.core import cgutils, compiler, dispatcher, imputils, ir, types, typing
-from numba.core.caching import FunctionCache, NullCache
+from numba.core import cgutils, compiler, dispatcher, event, imputils, ir, types, typing
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, NullCache
 from numba.core.codegen import JITCodeLibrary, RuntimeLinker
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler import CompilerBase, CompileResult, DefaultPassBuilder
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.cpu import ParallelOptions
 from numba.core.datamodel import default_manager, models
+from numba.core.environment import Environment
 from numba.core.errors import TypingError
 from numba.core.inline_closurecall import InlineClosureCallPass
 from numba.core.ir_utils import build_definitions, mk_unique_var
@@ -26,6 +28,7 @@ from numba.core.lowering import Lower
 from numba.core.postproc import PostProcessor
 from numba.core.registry import CPUDispatcher, cpu_target
 from numba.core.rewrites.registry import Rewrite, RewriteRegistry, rewrite_registry
+from numba.core.runtime import rtsys
 from numba.core.typed_passes import NopythonRewrites
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.core.untyped_passes import FixupArgs, ReconstructSSA
@@ -242,7 +245,7 @@ def test_passes_are_pairs_of_a_class_and_a_description():
         def define_pipelines(self):
             manager = DefaultPassBuilder.define_nopython_pipeline(self.state)
             seen.extend(step for step, _ in manager.passes)
-            assert_has(self.state.flags, ["no_cpython_wrapper", "no_cfunc_wrapper"], "driver")
+            assert_has(self.state.flags, ["no_cpython_wrapper", "no_cfunc_wrapper"], "pipeline")
             return [manager]
 
     function = CPUDispatcher(add_one, targetoptions={"nopython": True}, pipeline_class=Compiler)
@@ -295,14 +298,14 @@ def test_ir_nodes_are_built_as_the_package_builds_them():
     assert_parameters(ir.Var.__init__, ["self", "scope", "name", "loc"], "activate")
     assert_parameters(ir.Assign.__init__, ["self", "value", "target", "loc"], "activate")
     assert_parameters(ir.Global.__init__, ["self", "name", "value", "loc"], "activate")
-    assert_parameters(ir.Const.__init__, ["self", "value", "loc"], "driver")
-    assert_parameters(ir.Arg.__init__, ["self", "name", "index", "loc"], "driver")
-    assert_parameters(ir.Return.__init__, ["self", "value", "loc"], "driver")
-    assert_parameters(ir.Block.__init__, ["self", "scope", "loc"], "driver")
+    assert_parameters(ir.Const.__init__, ["self", "value", "loc"], "pipeline")
+    assert_parameters(ir.Arg.__init__, ["self", "name", "index", "loc"], "pipeline")
+    assert_parameters(ir.Return.__init__, ["self", "value", "loc"], "pipeline")
+    assert_parameters(ir.Block.__init__, ["self", "scope", "loc"], "pipeline")
     assert_parameters(ir.Expr.call, ["func", "args", "kws", "loc"], "activate")
-    assert_parameters(ir.Expr.cast, ["value", "loc"], "driver")
-    assert_parameters(ir.Expr.build_tuple, ["items", "loc"], "driver")
-    assert_parameters(ir.Expr.static_getitem, ["value", "index", "index_var", "loc"], "driver")
+    assert_parameters(ir.Expr.cast, ["value", "loc"], "pipeline")
+    assert_parameters(ir.Expr.build_tuple, ["items", "loc"], "pipeline")
+    assert_parameters(ir.Expr.static_getitem, ["value", "index", "index_var", "loc"], "pipeline")
     assert mk_unique_var("$plain") != mk_unique_var("$plain")
 
 
@@ -594,3 +597,57 @@ def test_a_stencil_keeps_its_function_and_its_options():
     assert made.options["standard_indexing"] == ("w",)
     assert made.neighborhood == ((-1, 0),)
     assert made.id != numba.stencil(kernel).id
+
+
+# What is loaded when: loading
+
+
+def test_every_pass_is_announced_under_the_compilers_lock():
+    """Also of functions that no dispatcher compiles."""
+    seen = []
+
+    class Listener(event.Listener):
+        def on_start(self, event):
+            seen.append(global_compiler_lock.is_locked())
+
+        def on_end(self, event):
+            pass
+
+    with event.install_listener("numba:run_pass", Listener()):
+        for compiled in (numba.njit("float64(float64)"), numba.cfunc("float64(float64)")):
+            compiled(add_one)
+            assert seen
+            assert all(seen)
+            seen.clear()
+        numba.vectorize(["float64(float64)"])(add_one)
+        assert seen
+        assert all(seen)
+
+
+def test_compiled_code_is_written_as_nine_parts():
+    function = numba.njit("float64(float64)")(add_one)
+    [result] = function.overloads.values()
+    parts = CompileResultCacheImpl.reduce(None, result)
+    assert parts[1:3] == (result.fndesc, result.environment), "dualtape.loading replaces it"
+    assert isinstance(parts[-1], tuple), "dualtape.loading replaces the environments in it"
+    names = list(inspect.signature(CompileResult._rebuild).parameters)
+    assert names == [
+        "target_context", "libdata", "fndesc", "env", "signature", "objectmode", "lifted",
+        "typeann", "reload_init", "referenced_envs",
+    ]  # fmt: skip
+    assert len(parts) == len(names) - 1
+    assert_has(result.library, ["_final_module"], "loading")
+
+
+def test_an_environment_is_made_of_globals_and_kept_by_name():
+    made = Environment({"__name__": "somewhere"})
+    made.consts[:] = [1, "two"]
+    made.env_name = "name"
+    _, parts = made.__reduce__()
+    assert parts == ("somewhere", [1, "two"], "name"), "dualtape.loading restores these"
+    assert_has(Environment, ["_memo"], "loading")
+
+
+def test_the_runtime_is_initialised_by_itself():
+    assert_parameters(rtsys.initialize, ["ctx"], "loading")
+    assert_has(cpu_target.target_context.codegen()._engine, ["is_symbol_defined"], "loading")

@@ -10,7 +10,7 @@ import scipy.sparse
 import dualtape as ad
 from dualtape import elimination
 from dualtape.errors import ArgumentError, NotScalarError, PatternError
-from dualtape.pool import _WORDS, SLOTS
+from dualtape.symbols import SLOTS, TAPES
 
 slow = pytest.mark.slow
 METHODS = ("elimination", "coloring", "auto")
@@ -20,9 +20,9 @@ RTOL = 1e-13
 
 @pytest.fixture(autouse=True)
 def every_tape_comes_back():
-    before = sum(_WORDS[1::2][:SLOTS])
+    before = sum(TAPES[1::2][:SLOTS])
     yield
-    assert sum(_WORDS[1::2][:SLOTS]) == before
+    assert sum(TAPES[1::2][:SLOTS]) == before
 
 
 def assert_sparse(found, expected):

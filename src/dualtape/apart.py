@@ -31,6 +31,7 @@ from numba.core import config
 from numba.core.environment import Environment
 from numba.core.serialize import dumps
 
+from .restoring import undefined
 from .store import ENVIRONMENT, KERNEL, NEEDED, Parts, enter, load
 
 __all__ = ["cut_off", "instructions"]
@@ -225,10 +226,10 @@ def _compiled(library: Any, face: _Face, environments: list[tuple[Any, str, byte
     library._optimize_final_module()
     module = library._final_module
     module.verify()
-    known = [v for v in (*module.functions, *module.global_variables) if v.is_declaration]
     start = len(ENVIRONMENT) + 1
     needs = (v.name[start:] for v in module.global_variables if v.name.startswith(NEEDED))
-    symbols = (v.name for v in known if not v.name.startswith(("llvm.", KERNEL)))
+    declared = undefined([*module.functions, *module.global_variables])
+    symbols = (name for name in declared if not name.startswith(KERNEL))
     return Parts(tuple(needs), tuple(symbols), entered, bytes(codegen._tm.emit_object(module)))
 
 

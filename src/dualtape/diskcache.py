@@ -11,7 +11,7 @@ All files of one state of the package lie in one folder, named by a digest of th
 changed sources find an empty folder, and what older versions left can be removed by its name.
 
 Numba internals used (seen to work with 0.68): ``Dispatcher._cache`` and the methods that
-dispatchers call on it; ``CompileResult._reduce`` and ``_rebuild``; the locators of
+dispatchers call on it; the locators of
 ``caching.CacheImpl``, which choose a writable folder for a source file; ``Codegen.magic_tuple``
 (processor and its features); ``rtsys.initialize``, which registers the memory management that
 machine code calls.
@@ -32,9 +32,11 @@ from typing import Any
 import numba
 from numba.core import config
 from numba.core.caching import CompileResultCacheImpl, NullCache
+from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
 from .identity import is_faithful
+from .restoring import reduced, restored
 
 __all__ = ["DiskCache", "folder", "folder_beside", "package_stamp", "read_sealed", "write_sealed"]
 
@@ -122,28 +124,25 @@ class DiskCache(NullCache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the compiled code for a signature, None if there is none that can be used."""
-        from numba.core.compiler import CompileResult  # noqa: PLC0415  # slow to import
-        from numba.core.runtime import rtsys  # noqa: PLC0415
-
         # The one part of ``target_context.refresh()`` that machine code needs: memory management.
         # The rest reads what thousands of functions register, for typing and lowering.
         rtsys.initialize(target_context)
         triple, *processor = target_context.codegen().magic_tuple()
         for built_for in (tuple(processor), GENERIC):
-            state = self._read((sig, (triple, *built_for)))
-            if state is not None:
-                return CompileResult._rebuild(target_context, *state)
+            found = self._read((sig, (triple, *built_for)), target_context)
+            if found is not None:
+                return found
         return None
 
-    def _read(self, key: Any) -> Any:
-        """Return what an entry holds, None if there is none."""
+    def _read(self, key: Any, target_context: Any) -> Any:
         if not is_faithful(repr(key)):
             return None
         try:
             written, data = pickle.loads(read_sealed(self._path(key)))
             if written != (self._identity, key):
                 return None
-            return pickle.loads(data)  # loads the kernels that it calls, or raises OSError
+            state = pickle.loads(data)  # loads the kernels that it calls, or raises OSError
+            return restored(target_context, state)
         except Exception:  # whatever a file of another time, machine or module raises: a miss
             return None
 
@@ -154,7 +153,7 @@ class DiskCache(NullCache):
             return
         # A full disk, or constants that cannot be pickled: compiled again by the next process.
         with contextlib.suppress(OSError, pickle.PicklingError, TypeError, AttributeError):
-            data = dumps(cres._reduce())
+            data = dumps(reduced(cres))
             write_sealed(self._path(key), dumps(((self._identity, key), data)))
 
     def _path(self, key: Any) -> Path:

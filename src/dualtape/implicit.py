@@ -26,10 +26,11 @@ from numba.core.dispatcher import Dispatcher
 from numba.extending import overload
 
 from ._jit import generic
-from .activate import STATIC_TRANSFORMS, twin
+from .activate import twin
 from .composed import composed
 from .driver import Transform
 from .errors import ArgumentError, ConvergenceError
+from .known import STATIC_TRANSFORMS
 from .linear import inverse, largest, reciprocal, solution_step
 from .making import checked_function, name_of
 from .memory import remembered

@@ -6,60 +6,41 @@ a substitution with factors that are there a twenty-fifth of that.  Numba wraps 
 or trtrs; all three are taken here from SciPy, whose library is the one Numba itself calls, so
 values agree to the last bit.
 
-A table at a fixed place, known to compiled code by a symbol, holds the addresses: code that uses it
-can be cached on disk.  It is filled when the first of them is called, since SciPy's module takes
-long to import.
+A table of `symbols` holds the addresses.  It is filled when the first of them is called, since
+SciPy's module takes long to import.
 
 Arrays are C-contiguous and LAPACK reads them by columns: it is given matrices transposed, and
 right-hand sides as rows.
-
-Numba internals used (seen to work with 0.68): symbols added by ``llvmlite.binding.add_symbol`` are
-found when compiled code is linked, also when it comes from a cache.
 """
 
 from __future__ import annotations
 
-import ctypes
 from typing import Any
 
-import llvmlite.binding
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.extending import get_cython_function_address, intrinsic
+from numba.extending import intrinsic
 
 from ._jit import kernel
+from .symbols import LAPACK, LAPACK_SYMBOL, ROUTINES
 
 __all__ = ["PIVOT", "factor", "substitute"]
 
 PIVOT = np.int32(0)
 """A number of the type of pivots: LAPACK's integer in the SciPy that Numba can call."""
 
-_ROUTINES = ("getrf", "getrs", "trtrs")
 _KINDS = {types.float32: "s", types.float64: "d"}
-_NAMES = [kind + routine for kind in _KINDS.values() for routine in _ROUTINES]
-_SYMBOL = "dualtape_lapack"
-_TABLE = (ctypes.c_int64 * (1 + len(_NAMES)))()  # the address of `_fill`, then those of _NAMES
-
-
-@ctypes.CFUNCTYPE(None)
-def _fill() -> None:
-    for i, name in enumerate(_NAMES):
-        _TABLE[1 + i] = get_cython_function_address("scipy.linalg.cython_lapack", name)
-
-
-_TABLE[0] = ctypes.cast(_fill, ctypes.c_void_p).value or 0
-llvmlite.binding.add_symbol(_SYMBOL, ctypes.addressof(_TABLE))
 _I64 = ir.IntType(64)
 _I32 = ir.IntType(32)
 
 
 def _routine(builder: Any, index: int) -> Any:
     """Return the address of a routine, after filling the table if that was not done."""
-    table_type = ir.ArrayType(_I64, len(_TABLE))
-    table = builder.module.globals.get(_SYMBOL)
+    table_type = ir.ArrayType(_I64, len(LAPACK))
+    table = builder.module.globals.get(LAPACK_SYMBOL)
     if table is None:
-        table = ir.GlobalVariable(builder.module, table_type, _SYMBOL)
+        table = ir.GlobalVariable(builder.module, table_type, LAPACK_SYMBOL)
     zero = ir.Constant(_I64, 0)
     place = builder.gep(table, [zero, ir.Constant(_I64, index)], inbounds=True)
     missing = builder.icmp_unsigned("==", builder.load_atomic(place, "acquire", 8), zero)
@@ -79,7 +60,7 @@ def fortran(typingctx: Any, routine: Any, args: Any) -> Any:
     if not isinstance(routine, types.StringLiteral):
         return None
     dtype = next(ty.dtype for ty in args if isinstance(ty, types.Array))
-    index = 1 + _NAMES.index(_KINDS[dtype] + routine.literal_value)
+    index = 1 + ROUTINES.index(_KINDS[dtype] + routine.literal_value)
 
     def codegen(context: Any, builder: Any, sig: Any, values: Any) -> Any:
         info = cgutils.alloca_once_value(builder, ir.Constant(_I32, 0))

@@ -2,71 +2,34 @@
 
 A call leases a tape by an atomic compare-and-swap on the flag of a free slot, so leases are right
 for calls from several threads, from prange bodies and from nested derivatives alike; tapes keep
-their memory when they are given back (fresh pages cost more than a sweep).  The slots live at a
-fixed place in memory that compiled code finds by a symbol, so that it can be cached on disk.
-
-Numba internals used (seen to work with 0.68): symbols added by ``llvmlite.binding.add_symbol`` are
-found when compiled code is linked, also when it comes from a cache.
+their memory when they are given back (fresh pages cost more than a sweep).  The slots lie in
+`symbols`, where compiled code from a cache finds them.
 """
 
 from __future__ import annotations
 
-import ctypes
 import functools
 from typing import Any
 
-import llvmlite.binding
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
 from ._jit import entry, kernel
-from .errors import ArgumentError
+from .symbols import SLOTS, TAPES, TAPES_SYMBOL
 from .tape import address_of, drop, item_size, keep, new_tape, tape_at
 
-__all__ = ["acquire", "new_lease", "release", "set_tape_limit"]
+__all__ = ["acquire", "new_lease", "release"]
 
-SLOTS = 64  # tapes kept; calls beyond make one of their own
-DEFAULT_LIMIT = 2**33  # bytes of one tape
 _I64 = ir.IntType(64)
-_SYMBOL = "dualtape_pool"
-_WORDS = (ctypes.c_int64 * (1 + 2 * SLOTS))(DEFAULT_LIMIT)  # limit, then flag and tape of a slot
-llvmlite.binding.add_symbol(_SYMBOL, ctypes.addressof(_WORDS))
-
-
-def set_tape_limit(nbytes: int) -> int:
-    """Set how many bytes one tape may take; return what it was.
-
-    Parameters
-    ----------
-    nbytes : int
-        The limit of every tape from now on, 8 GiB at first. A recording that would pass it raises
-        `TapeMemoryError`.
-
-    Raises
-    ------
-    ArgumentError
-        If it is not a positive integer.
-
-    Examples
-    --------
-    >>> import dualtape as ad
-    >>> before = ad.set_tape_limit(2**30)
-    >>> ad.set_tape_limit(before) == 2**30
-    True
-    """
-    if type(nbytes) is not int or nbytes <= 0:
-        raise ArgumentError(f"set_tape_limit: {nbytes!r} is not a positive number of bytes")
-    before, _WORDS[0] = _WORDS[0], nbytes
-    return before
 
 
 def _word(builder: Any, index: Any) -> Any:
     """Return the pointer to a word of the pool."""
-    ty = ir.ArrayType(_I64, len(_WORDS))
-    pool = builder.module.globals.get(_SYMBOL)
+    ty = ir.ArrayType(_I64, len(TAPES))
+    pool = builder.module.globals.get(TAPES_SYMBOL)
     if pool is None:
-        pool = ir.GlobalVariable(builder.module, ty, _SYMBOL)
+        pool = ir.GlobalVariable(builder.module, ty, TAPES_SYMBOL)
     return builder.gep(pool, [ir.Constant(_I64, 0), index], inbounds=True)
 
 

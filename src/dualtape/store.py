@@ -28,7 +28,6 @@ to its global), ``IndexDataCacheFile.load`` (an OSError is a miss),
 
 from __future__ import annotations
 
-import importlib
 import pickle
 import re
 from typing import Any, NamedTuple
@@ -37,9 +36,11 @@ import llvmlite.binding as llvm
 from numba.core.caching import CodeLibraryCacheImpl
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.environment import Environment
+from numba.core.registry import cpu_target
 from numba.core.serialize import dumps
 
 from .diskcache import folder, read_sealed, write_sealed
+from .restoring import environment_of, require_symbols
 
 __all__ = ["ENVIRONMENT", "KERNEL", "NEEDED", "Parts", "enter", "load"]
 
@@ -103,9 +104,7 @@ class _Kernel:
         engine._defined_symbols.add(self.name)
         _IN_ENGINE[self.name] = self
         for name, module, constants in self.parts.environments:
-            inlined = Environment(importlib.import_module(module).__dict__)
-            inlined.env_name = name
-            inlined.consts[:] = pickle.loads(constants)
+            inlined = environment_of(module, pickle.loads(constants), name)
             self._inlined.append(inlined)
             codegen.set_env(name, inlined)
         self.environment = _KernelEnvironment({"__name__": __name__})
@@ -131,8 +130,6 @@ def load(name: str) -> Any:
     OSError
         If it, or a kernel that it calls, is not in the store, or cannot be used in this process.
     """
-    from numba.core.registry import cpu_target  # noqa: PLC0415
-
     with global_compiler_lock:
         found: dict[str, _Kernel] = {}
         _gather(name, found)
@@ -157,15 +154,13 @@ def _read(name: str) -> _Kernel:
         raise OSError("this kernel could not be written")
     try:
         parts = Parts(*pickle.loads(read_sealed(folder() / name)))
-        for _, module, constants in parts.environments:  # must fail before the engine has the code
-            importlib.import_module(module)
+        for _, _, constants in parts.environments:  # must fail before the engine has the code
             pickle.loads(constants)
     except OSError:
         raise
-    except Exception as error:  # a module that is gone or does not import any more
+    except Exception as error:  # of a module that is gone, for example
         raise OSError(f"{name}: {error}") from error
-    if not all(map(llvm.address_of_symbol, parts.symbols)):
-        raise OSError(f"{name} calls what is not in this process")
+    require_symbols(parts.symbols, cpu_target.target_context)
     return _Kernel(name, parts, is_on_disk=True)
 
 
