@@ -460,7 +460,7 @@ def test_memory_is_taken_while_lowering():
         ["self", "builder", "size", "align"],
         "allocation",
     )
-    assert_has(context.nrt, ["meminfo_alloc_aligned", "meminfo_data"], "allocation")
+    assert_has(NRTContext, ["meminfo_alloc_aligned", "meminfo_data"], "allocation")
     assert context.get_preferred_array_alignment(types.float64) >= 8
     assert_parameters(
         cgutils.raw_memmove, ["builder", "dst", "src", "count", "itemsize"], "allocation"
