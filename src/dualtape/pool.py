@@ -22,9 +22,9 @@ from numba.extending import intrinsic
 
 from ._jit import entry, kernel
 from .errors import ArgumentError
-from .tape import address_of, drop, item_size, keep, new_tape, tape_at
+from .tape import address_of, drop, keep, new_tape, tape_at
 
-__all__ = ["acquire", "new_lease", "release", "set_tape_limit"]
+__all__ = ["acquire", "release", "release_tape", "set_tape_limit"]
 
 SLOTS = 64  # tapes kept; calls beyond make one of their own
 DEFAULT_LIMIT = 2**33  # bytes of one tape
@@ -116,45 +116,36 @@ def store_word(typingctx: Any, word: Any, value: Any) -> Any:
 
 
 @kernel
-def new_lease(item: Any) -> Any:
-    """Make a tape that belongs to no slot; return its address."""
-    tape = new_tape(item, load_word(0))
-    keep(tape)
-    address, tape.owner = address_of(tape)
+def acquire(item: Any, pooled: Any) -> Any:
+    """Lease an empty tape for partials of `item` bytes; return its address.
+
+    Unless `pooled`, or where all slots are taken, it is a tape of its own.
+    """
+    home = 0
+    if pooled:
+        for slot in range(SLOTS):
+            if claim(1 + 2 * slot):
+                home = 1 + 2 * slot
+                break
+    address = load_word(home + 1) if home > 0 else 0
+    if address == 0:
+        tape = new_tape(item, load_word(0))
+        keep(tape)
+        address, tape.owner = address_of(tape)
+        tape.home = home
+        if home > 0:
+            store_word(home + 1, address)
+    else:
+        tape_at(address).limit = load_word(0)
+        tape_at(address).begin(item)
     return address
-
-
-@kernel
-def acquire(like: Any) -> Any:
-    """Lease an empty tape for partials of the type of `like`; return its address."""
-    item = item_size(like)
-    for slot in range(SLOTS):
-        word = 1 + 2 * slot
-        if claim(word):
-            address = load_word(word + 1)
-            if address == 0:
-                address = new_lease(item)
-                tape_at(address).home = word
-                store_word(word + 1, address)
-            tape = tape_at(address)
-            tape.limit = load_word(0)
-            tape.shrink()
-            tape.begin(item)
-            return address
-    return new_lease(item)
-
-
-@kernel
-def new_tape_for(like: Any) -> Any:
-    """Make a tape of its own for partials of the type of `like`; return its address."""
-    return new_lease(item_size(like))
 
 
 @kernel
 def release(address: Any) -> None:
     """Give a leased tape back."""
     tape = tape_at(address)
-    if tape.home < 0:
+    if tape.home == 0:
         drop(tape.owner)
     else:
         unclaim(tape.home)
