@@ -10,8 +10,10 @@ from dualtape.allocation import (
     clear_items,
     copy_items,
     empty_array,
+    fill_items,
     larger,
     no_array,
+    same_items,
     smaller,
     zero_array,
 )
@@ -149,6 +151,53 @@ def test_what_is_not_a_contiguous_vector_is_refused():
     frozen.flags.writeable = False
     with pytest.raises(numba.TypingError):
         cleared(frozen, 1)
+
+
+@numba.njit
+def filled(out, first, last, value):
+    fill_items(out, first, last, value)
+    return out
+
+
+@pytest.mark.parametrize("fill", [filled, fill_items])
+def test_filling(fill):
+    for dtype in DTYPES:
+        for first, last in ((0, 0), (0, 6), (2, 5), (5, 2), (6, 6), (5, 6)):
+            out, expected = np.zeros(6, dtype), np.zeros(6, dtype)
+            fill(out, first, last, 1)
+            expected[first:last] = 1
+            np.testing.assert_array_equal(out, expected)
+    whole = np.zeros(9, np.int32)
+    for first, last in ((-1, 2), (0, 6), (6, 7), (0, -1), (2**62, 3)):
+        with pytest.raises(IndexError, match="more items"):
+            fill(whole[2:7], first, last, -1)
+    assert not whole.any()
+
+
+@numba.njit
+def same(a, b, at, count):
+    return same_items(a, b, at, count)
+
+
+@pytest.mark.parametrize("compare", [same, same_items])
+def test_comparing(compare):
+    for wide in (np.uint32, np.int64):
+        b = np.arange(100, dtype=np.uint32)
+        a = np.arange(10, 60).astype(wide)
+        assert compare(a, b, 10, 50)
+        assert compare(a, b, 99, 0)
+        assert compare(a, b, 100, 0)
+        assert not compare(a, b, 11, 50)
+        for k in (0, 7, 49):
+            other = a.copy()
+            other[k] += 1
+            assert not compare(other, b, 10, 50)
+            assert compare(other, b, 10, k)
+        for at, count in ((0, 51), (51, 50), (-1, 5), (101, 0), (0, -1), (2**62, 2**62)):
+            with pytest.raises(IndexError, match="more items"):
+                compare(a, b, at, count)
+    with pytest.raises(numba.TypingError):
+        same(np.ones(3, np.uint32), np.ones(3, np.int64), 0, 3)  # bits of the other would be lost
 
 
 @numba.njit

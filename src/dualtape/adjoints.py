@@ -13,14 +13,15 @@ import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
+from numba.np import arrayobj
 
 from ._jit import kernel, specialized
-from .allocation import empty_array
+from .allocation import empty_array, no_array
 from .errors import ArgumentError
 from .numbertype import NumberType, partial_type
 from .seed import as_number, empty_numbers, flat_view, flattened
 from .sweeps import reverse_sweep, vector_sweep
-from .tape import tape_at, typed_view
+from .tape import field_pointer, tape_at, typed_view
 
 __all__ = ["row_of", "rows_of", "sweep_gradient", "sweep_rows", "track_array", "tracked"]
 
@@ -61,6 +62,56 @@ def track_array(out: Any, x: Any, first: Any, address: Any, like: Any) -> None:
     flat, source = flat_view(out), flattened(x)
     for i in range(flat.size):
         flat[i] = tracked(source[i], first + i, address, like)
+
+
+def lent_array(
+    context: Any, builder: Any, address: Any, first: Any, shape: list[Any], number: Any
+) -> Any:
+    """Return the inputs of a tape from number `first` on as an array of numbers, borrowed.
+
+    They live in the tape: calls allocate nothing, and a function that raises holds nothing, since
+    Numba drops no references then.
+    """
+    inputs = types.Array(types.uint8, 1, "C")
+    pointer = field_pointer(context, builder, address, "inputs")
+    source = context.make_array(inputs)(context, builder, value=builder.load(pointer))
+    view = types.Array(number, len(shape), "C")
+    out = context.make_array(view)(context, builder)
+    size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(number)))
+    strides = [size]
+    for extent in reversed(shape[1:]):
+        strides.insert(0, builder.mul(strides[0], extent))
+    data = builder.gep(source.data, [builder.mul(first, size)])
+    arrayobj.populate_array(
+        out,
+        data=builder.bitcast(data, out.data.type),
+        shape=shape,
+        strides=strides[: len(shape)],
+        itemsize=size,
+        meminfo=None,
+        parent=None,
+    )
+    return out._getvalue()
+
+
+@kernel
+def reserve_inputs(address: Any, count: Any, nbytes: Any) -> None:
+    """Append the rows of the inputs, and make room for so many bytes of them; see `lent_array`."""
+    tape = tape_at(address)
+    more = nbytes - tape.inputs.size
+    if more > 0:
+        tape.check(more)
+        tape.inputs = empty_array(nbytes, np.uint8)
+        tape.taken += more
+    tape.reserve(count)
+
+
+@kernel
+def drop_inputs(address: Any) -> None:
+    """Give back the memory of the inputs, after the recording."""
+    tape = tape_at(address)
+    tape.taken -= tape.inputs.size
+    tape.inputs = no_array(np.uint8)
 
 
 @kernel

@@ -29,9 +29,11 @@ __all__ = [
     "clear_items",
     "copy_items",
     "empty_array",
+    "fill_items",
     "larger",
     "new_array",
     "no_array",
+    "same_items",
     "smaller",
     "zero_array",
 ]
@@ -219,6 +221,67 @@ def clear_items(out: Any, count: int) -> None:
     if not 0 <= count <= out.size:
         raise IndexError(TOO_MANY)
     out[:count] = 0
+
+
+def _filled(out: Any, first: Any, last: Any, value: Any) -> Any:
+    whole = _is_integer(first) and _is_integer(last) and isinstance(value, types.Number)
+    return types.none if _is_vector(out) and out.mutable and whole else None
+
+
+def _lower_fill(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    out = context.make_array(sig.args[0])(context, builder, args[0])
+    first, last = (context.cast(builder, args[i], sig.args[i], types.intp) for i in (1, 2))
+    value = context.cast(builder, args[3], sig.args[3], sig.args[0].dtype)
+    item = context.data_model_manager[sig.args[0].dtype].as_data(builder, value)
+    _require_at_most(context, builder, last, out)
+    _require_at_most(context, builder, first, out)
+    with cgutils.for_range_slice(builder, first, last, ir.Constant(_I64, 1)) as (k, _):
+        builder.store(item, builder.gep(out.data, [k], inbounds=True))
+    return context.get_dummy_value()
+
+
+@emitted(_filled, _lower_fill)
+def fill_items(out: Any, first: int, last: int, value: Any) -> None:
+    """Set the items of a contiguous vector from `first` to before `last` to one value."""
+    if not 0 <= first <= out.size or not 0 <= last <= out.size:
+        raise IndexError(TOO_MANY)
+    out[first:last] = value
+
+
+def _compared(a: Any, b: Any, at: Any, count: Any) -> Any:
+    vectors = _is_vector(a) and _is_vector(b) and _is_integer(a.dtype) and _is_integer(b.dtype)
+    narrower = vectors and b.dtype.bitwidth <= a.dtype.bitwidth
+    return types.boolean if narrower and _is_integer(at) and _is_integer(count) else None
+
+
+def _lower_compare(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    a, b = (
+        context.make_array(ty)(context, builder, value)
+        for ty, value in zip(sig.args[:2], args[:2], strict=True)
+    )
+    at, count = (context.cast(builder, args[i], sig.args[i], types.intp) for i in (2, 3))
+    _require_at_most(context, builder, count, a)
+    _require_at_most(context, builder, at, b)
+    _require_at_most(context, builder, builder.add(at, count), b)
+    item = b.data.type.pointee
+    differ = cgutils.alloca_once_value(builder, ir.Constant(item, 0))
+    with cgutils.for_range(builder, count) as loop:
+        one = builder.load(builder.gep(a.data, [loop.index], inbounds=True))
+        one = builder.trunc(one, item) if one.type != item else one
+        other = builder.load(builder.gep(b.data, [builder.add(at, loop.index)], inbounds=True))
+        builder.store(builder.or_(builder.load(differ), builder.xor(one, other)), differ)
+    return builder.icmp_unsigned("==", builder.load(differ), ir.Constant(item, 0))
+
+
+@emitted(_compared, _lower_compare)
+def same_items(a: Any, b: Any, at: int, count: int) -> bool:
+    """Whether the first `count` integers of a vector stand in another, from `at` on.
+
+    Those of the other vector may be of fewer bits: these are compared.
+    """
+    if not 0 <= count <= a.size or not 0 <= at <= at + count <= b.size:
+        raise IndexError(TOO_MANY)
+    return bool(np.all(a[:count].astype(b.dtype) == b[at : at + count]))
 
 
 # Integers

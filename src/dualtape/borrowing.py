@@ -23,7 +23,7 @@ from ._jit import kernel, specialized
 from .blocks import load_array, store_array
 from .tape import tape_at
 
-__all__ = ["borrow", "is_borrowable", "keep_array", "kept_array"]
+__all__ = ["array_at", "borrow", "is_borrowable", "keep_array", "kept_array"]
 
 
 def is_borrowable(ty: Any) -> bool:

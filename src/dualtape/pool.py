@@ -128,6 +128,9 @@ def acquire(item: Any, pooled: Any) -> Any:
                 home = 1 + 2 * slot
                 break
     address = load_word(home + 1) if home > 0 else 0
+    if address != 0 and tape_at(address).taken > load_word(0):  # a lower limit was set since
+        drop(tape_at(address).owner)
+        address = 0
     if address == 0:
         tape = new_tape(item, load_word(0))
         keep(tape)

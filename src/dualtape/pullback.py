@@ -22,7 +22,7 @@ from .outputs import as_vector, jacobian_blocks, vector_type
 from .plan import Plan, base_type, element, is_active, is_differentiable, leaves, map_leaves
 from .reverse import Recording
 from .run import Run
-from .tape import drop_inputs, field_pointer, native_type
+from .tape import field_pointer, native_type
 
 __all__ = ["pull_driver", "pullback_maker", "record_driver"]
 
@@ -62,7 +62,7 @@ def record_driver(twin: Any, *, own: bool = False, spelled: bool = False) -> Cal
             value = run.base_value(y_type, y)[1]
             run.release(y_type, y)
             if own:
-                run.kernel(drop_inputs, (types.int64, recording.tape))
+                run.kernel(adjoints.drop_inputs, (types.int64, recording.tape))
             return context.make_tuple(builder, returned, [value, recording.tape, rows])
 
         return returned(packed), codegen

@@ -21,7 +21,7 @@ from .borrowing import borrow, is_borrowable
 from .outputs import Outputs, jacobian_blocks
 from .plan import Plan, base_type, is_active
 from .run import Run
-from .tape import lent_array, reserve_inputs, set_flag
+from .tape import set_flag
 
 __all__ = ["gradient_driver", "jacobian_driver"]
 
@@ -55,7 +55,7 @@ class Recording:
         if any(isinstance(ty, types.Array) for ty, _, _ in found):
             nbytes = run.builder.mul(run.n, run.size_of(run.plan.number))
         sizes = (types.int64, run.n), (types.int64, nbytes)
-        run.kernel(reserve_inputs, self._address(), *sizes, on_error=self.release)
+        run.kernel(adjoints.reserve_inputs, self._address(), *sizes, on_error=self.release)
         self.result = run.call_twin(found, self._tracked(), on_error=self.release)
 
     def _borrow(self) -> None:
@@ -82,7 +82,7 @@ class Recording:
             primal = run.context.cast(run.builder, value, ty, number.base)
             return make_tracked(run.context, run.builder, number, primal, row, self.tape)
         extents = run.extents(ty, value)
-        made = lent_array(run.context, run.builder, self.tape, offset, extents, number)
+        made = adjoints.lent_array(run.context, run.builder, self.tape, offset, extents, number)
         lent = run.plan.active_leaf(ty), made
         rows = types.int64, row
         run.kernel(adjoints.track_array, lent, (ty, value), rows, self._address(), run.number)

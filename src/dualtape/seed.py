@@ -216,7 +216,7 @@ def flattened(typingctx: Any, a: Any) -> Any:
         shape, strides = (cgutils.unpack_tuple(builder, t) for t in (source.shape, source.strides))
         out = new_array(context, builder, copy, [source.nitems])
         at = cgutils.alloca_once_value(builder, out.data)
-        with cgutils.loop_nest(builder, shape, types.intp) as indices:
+        with cgutils.loop_nest(builder, shape, cgutils.intp_t) as indices:
             item = cgutils.get_item_pointer2(
                 context, builder, source.data, shape, strides, a.layout, indices
             )

@@ -35,6 +35,7 @@ from .allocation import (
     clear_items,
     copy_items,
     empty_array,
+    fill_items,
     larger,
     no_array,
     smaller,
@@ -47,12 +48,9 @@ __all__ = [
     "MARK",
     "Storage",
     "address_of",
-    "drop_inputs",
     "field_pointer",
     "grow",
     "item_size",
-    "lent_array",
-    "reserve_inputs",
     "set_flag",
     "tape_at",
     "typed_view",
@@ -119,18 +117,7 @@ class Storage:
         self.value = no_array(np.float64)
 
     def begin(self, item: int) -> None:
-        """Empty the tape, for partials of `item` bytes; memory is kept where the limit allows."""
-        if self.taken > self.limit:
-            self.row_end = zero_array(2, np.uint32)
-            self.col = no_array(np.uint32)
-            self.partial = no_array(np.uint8)
-            self.adjoint = no_array(np.uint8)
-            self.block = no_array(np.int64)
-            self.arena = no_array(np.uint8)
-            self.inputs = no_array(np.uint8)
-            self.taken = 8
-        self.label = no_array(np.int32)
-        self.value = no_array(np.float64)
+        """Empty the tape, for partials of `item` bytes; memory is kept."""
         self.rows = 1
         self.entries = 0
         self.bare = 1
@@ -140,6 +127,7 @@ class Storage:
         self.borrows = 0
         self.item = item
         self.capacity = smaller(self.col.size, self.partial.size // item)
+        fill_items(self.label, 0, self.label.size, -1)
 
     def nbytes(self) -> int:
         """Return the bytes taken by rows, entries, adjoints and blocks."""
@@ -198,9 +186,8 @@ class Storage:
         self.bare += count
         if self.row_end.size < self.capacity + self.bare + 1:
             self.grow(0)
-        for row in range(first, first + count):
-            self.row_end[row] = self.entries
         self.rows = first + count
+        fill_items(self.row_end, first, self.rows, self.entries)
         return first
 
     def clear_adjoints(self, width: int) -> None:
@@ -236,8 +223,7 @@ class Storage:
             labels, values = empty_array(size, np.int32), zero_array(size, np.float64)
             copy_items(labels, self.label, known)
             copy_items(values, self.value, known)
-            for k in range(known, size):
-                labels[k] = -1
+            fill_items(labels, known, size, -1)
             self.label = labels
             self.value = values
         if self.label[row] < 0:
@@ -413,57 +399,7 @@ def typed_view(typingctx: Any, raw: Any, like: Any) -> Any:
     return view(raw, like), codegen
 
 
-def lent_array(
-    context: Any, builder: Any, address: Any, first: Any, shape: list[Any], number: Any
-) -> Any:
-    """Return the inputs of a tape from number `first` on as an array of numbers, borrowed.
-
-    They live in the tape: calls allocate nothing, and a function that raises holds nothing, since
-    Numba drops no references then.
-    """
-    inputs = types.Array(types.uint8, 1, "C")
-    pointer = field_pointer(context, builder, address, "inputs")
-    source = context.make_array(inputs)(context, builder, value=builder.load(pointer))
-    view = types.Array(number, len(shape), "C")
-    out = context.make_array(view)(context, builder)
-    size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(number)))
-    strides = [size]
-    for extent in reversed(shape[1:]):
-        strides.insert(0, builder.mul(strides[0], extent))
-    data = builder.gep(source.data, [builder.mul(first, size)])
-    arrayobj.populate_array(
-        out,
-        data=builder.bitcast(data, out.data.type),
-        shape=shape,
-        strides=strides[: len(shape)],
-        itemsize=size,
-        meminfo=None,
-        parent=None,
-    )
-    return out._getvalue()
-
-
 @kernel
 def grow(address: Any, more: Any) -> None:
     """Make room for more entries: the cold path of every statement."""
     tape_at(address).grow(more)
-
-
-@kernel
-def reserve_inputs(address: Any, count: Any, nbytes: Any) -> None:
-    """Append the rows of the inputs, and make room for so many bytes of them; see `lent_array`."""
-    tape = tape_at(address)
-    more = nbytes - tape.inputs.size
-    if more > 0:
-        tape.check(more)
-        tape.inputs = empty_array(nbytes, np.uint8)
-        tape.taken += more
-    tape.reserve(count)
-
-
-@kernel
-def drop_inputs(address: Any) -> None:
-    """Give back the memory of the inputs, after the recording."""
-    tape = tape_at(address)
-    tape.taken -= tape.inputs.size
-    tape.inputs = no_array(np.uint8)
