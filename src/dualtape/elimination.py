@@ -47,6 +47,7 @@ WEIGHTS = {8: 6.5, 4: 4.5, 1: 2.0}
 
 Measured on recurrences of four entries a row, whose rows count as well.
 """
+ONE = np.uint64(1)
 LARGEST = 2**31 - 1  # multiplications of a program
 
 
@@ -149,8 +150,8 @@ def _sweep(address: Any, words_at: Any, words_size: Any, data_at: Any, size: Any
     """
     words = array_at(words_at, words_size, np.uint32(0))
     data = array_at(data_at, size, 0.0)
-    outputs, color = np.int64(words[OUTPUTS]), np.int64(words[A])
-    indptr, indices = np.int64(words[B]), np.int64(words[C])
+    outputs, color = np.uint64(words[OUTPUTS]), np.uint64(words[A])
+    indptr, indices = np.uint64(words[B]), np.uint64(words[C])
     colors, done = np.int64(words[COLORS]), 0
     while done < colors:
         width = lanes_for(colors - done)
@@ -167,11 +168,14 @@ def _sweep(address: Any, words_at: Any, words_size: Any, data_at: Any, size: Any
             vector_sweep(address, first, 0.0, LANES_4)
         else:
             reverse_sweep(address, first, 0.0)
+        step = np.uint64(width)
         for i in range(color - outputs):
             lane = np.int64(words[color + i]) - done
             if 0 <= lane < width:
-                for k in range(words[indptr + i], words[indptr + i + 1]):
-                    data[k] = adjoint[(1 + np.int64(words[indices + k])) * width + lane]
+                at = step + np.uint64(lane)
+                lo, hi = np.uint64(words[indptr + i]), np.uint64(words[indptr + i + ONE])
+                for k in range(lo, hi):
+                    data[k] = adjoint[np.uint64(words[indices + k]) * step + at]
         done += width
 
 
