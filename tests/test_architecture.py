@@ -20,6 +20,7 @@ FLOORS = [
     [
         "errors", "symbols", "loading", "identity", "restoring", "diskcache", "store", "apart",
         "linking", "_jit", "_rule", "known", "rules", "special", "memory", "schedule", "coloring",
+        "allocation",
     ],
     ["byvalue", "partials", "emit", "numbertype", "jets", "tape", "pool", "recording"],
     ["number", "dual", "hyperdual", "active"],

@@ -622,7 +622,7 @@ def test_rows_and_entries_have_32_bits():
     made = Storage(8, 2**62)
     made.capacity, made.bare = 2**30, 2**30
     with pytest.raises(TapeMemoryError, match=r"2\*\*31 - 1 rows"):
-        made.fit_rows()
+        made.grow(0)
 
 
 # Recordings of compiled functions

@@ -48,6 +48,7 @@ def nothing_is_leased():
     """After every test all slots of the pool are free and the limit is what it was."""
     limit = ad.set_tape_limit(symbols.DEFAULT_LIMIT)
     ad.set_tape_limit(limit)
+    gc.collect()  # pullbacks of other tests
     yield
     assert leased() == 0
     assert ad.set_tape_limit(limit) == limit

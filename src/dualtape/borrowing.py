@@ -23,20 +23,13 @@ from ._jit import kernel, specialized
 from .blocks import load_array, store_array
 from .tape import tape_at
 
-__all__ = ["begin_to_borrow", "borrow", "is_borrowable", "keep_array", "kept_array"]
+__all__ = ["array_at", "borrow", "is_borrowable", "keep_array", "kept_array"]
 
 
 def is_borrowable(ty: Any) -> bool:
     """Whether a tape can refer to the elements of an array of this type."""
     is_plain = isinstance(ty, types.Array) and isinstance(ty.dtype, types.Float)
     return is_plain and ty.layout == "C" and ty.aligned
-
-
-@kernel
-def begin_to_borrow(address: Any) -> None:
-    """Tell a tape that the sweeps follow at once, so that global arrays stay as they are."""
-    tape_at(address).borrows = 1
-    tape_at(address).borrowed[:2] = 0
 
 
 @kernel

@@ -173,7 +173,7 @@ class LoopBlock(CheckpointBlock):
         loaded, rows = self.kept.load(context, builder, address, block)
         run = Run(self.plan, context, builder, loaded)
         found = run.input_leaves()
-        bar = run.owned(run.flat_array(run.n, run.wide))
+        bar = run.owned(run.zeros([run.n], run.wide[0]))
         outer = types.int64, address
         place = [(types.int64, value) for value in (lane, width)]
         first = types.int64, run.kernel(replay.first_row, outer, (types.int64, block))

@@ -17,9 +17,9 @@ from numba.extending import intrinsic
 
 from ._jit import entry, kernel
 from .symbols import SLOTS, TAPES, TAPES_SYMBOL
-from .tape import address_of, drop, item_size, keep, new_tape, tape_at
+from .tape import address_of, drop, keep, new_tape, tape_at
 
-__all__ = ["acquire", "new_lease", "release"]
+__all__ = ["acquire", "release", "release_tape"]
 
 _I64 = ir.IntType(64)
 
@@ -79,45 +79,39 @@ def store_word(typingctx: Any, word: Any, value: Any) -> Any:
 
 
 @kernel
-def new_lease(item: Any) -> Any:
-    """Make a tape that belongs to no slot; return its address."""
-    tape = new_tape(item, load_word(0))
-    keep(tape)
-    address, tape.owner = address_of(tape)
+def acquire(item: Any, pooled: Any) -> Any:
+    """Lease an empty tape for partials of `item` bytes; return its address.
+
+    Unless `pooled`, or where all slots are taken, it is a tape of its own.
+    """
+    home = 0
+    if pooled:
+        for slot in range(SLOTS):
+            if claim(1 + 2 * slot):
+                home = 1 + 2 * slot
+                break
+    address = load_word(home + 1) if home > 0 else 0
+    if address != 0 and tape_at(address).taken > load_word(0):  # a lower limit was set since
+        drop(tape_at(address).owner)
+        address = 0
+    if address == 0:
+        tape = new_tape(item, load_word(0))
+        keep(tape)
+        address, tape.owner = address_of(tape)
+        tape.home = home
+        if home > 0:
+            store_word(home + 1, address)
+    else:
+        tape_at(address).limit = load_word(0)
+        tape_at(address).begin(item)
     return address
-
-
-@kernel
-def acquire(like: Any) -> Any:
-    """Lease an empty tape for partials of the type of `like`; return its address."""
-    item = item_size(like)
-    for slot in range(SLOTS):
-        word = 1 + 2 * slot
-        if claim(word):
-            address = load_word(word + 1)
-            if address == 0:
-                address = new_lease(item)
-                tape_at(address).home = word
-                store_word(word + 1, address)
-            tape = tape_at(address)
-            tape.limit = load_word(0)
-            tape.shrink()
-            tape.begin(item)
-            return address
-    return new_lease(item)
-
-
-@kernel
-def new_tape_for(like: Any) -> Any:
-    """Make a tape of its own for partials of the type of `like`; return its address."""
-    return new_lease(item_size(like))
 
 
 @kernel
 def release(address: Any) -> None:
     """Give a leased tape back."""
     tape = tape_at(address)
-    if tape.home < 0:
+    if tape.home == 0:
         drop(tape.owner)
     else:
         unclaim(tape.home)
