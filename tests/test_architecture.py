@@ -17,7 +17,10 @@ import dualtape
 SOURCE = Path(dualtape.__file__).parent
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-    ["errors", "linking", "_jit", "_rule", "rules", "special", "memory", "schedule", "coloring"],
+    [
+        "errors", "linking", "_jit", "_rule", "rules", "special", "memory", "schedule", "coloring",
+        "allocation",
+    ],
     ["byvalue", "partials", "emit", "numbertype", "jets", "tape", "pool", "recording"],
     ["number", "dual", "hyperdual", "active"],
     [

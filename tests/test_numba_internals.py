@@ -26,7 +26,9 @@ from numba.core.lowering import Lower
 from numba.core.postproc import PostProcessor
 from numba.core.registry import CPUDispatcher, cpu_target
 from numba.core.rewrites.registry import Rewrite, RewriteRegistry, rewrite_registry
+from numba.core.runtime.context import NRTContext
 from numba.core.typed_passes import NopythonRewrites
+from numba.core.types.abstract import DTypeSpec
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.core.untyped_passes import FixupArgs, ReconstructSSA
 from numba.experimental.jitclass import base as jitclass_base
@@ -449,6 +451,24 @@ def test_arrays_are_made_while_lowering():
         ["array", "data", "shape", "strides", "itemsize", "meminfo"],
         "seed",
     )
+
+
+def test_memory_is_taken_while_lowering():
+    context = cpu_target.target_context
+    assert_parameters(
+        NRTContext.meminfo_alloc_aligned_unchecked,
+        ["self", "builder", "size", "align"],
+        "allocation",
+    )
+    assert_has(context.nrt, ["meminfo_alloc_aligned", "meminfo_data"], "allocation")
+    assert context.get_preferred_array_alignment(types.float64) >= 8
+    assert_parameters(
+        cgutils.raw_memmove, ["builder", "dst", "src", "count", "itemsize"], "allocation"
+    )
+    assert_parameters(cgutils.memset, ["builder", "ptr", "size", "value"], "allocation")
+    for ty in (types.NumberClass(types.uint8), types.DType(types.uint8)):
+        assert isinstance(ty, DTypeSpec), "dualtape.allocation takes it for a dtype"
+        assert ty.dtype == types.uint8
 
 
 # Data models and jitclasses: byvalue, partials
