@@ -29,9 +29,11 @@ __all__ = ["NOT_FITTING", "emit_product", "plain_product"]
 NOT_FITTING = "incompatible array sizes for np.dot(a, b)"
 LARGEST = 2**31 - 1  # BLAS counts with 32 bits
 
-# Time of loops / that of BLAS, square matrices of doubles in one run:
-#     n         2     3     4     5     6     8
-SMALL = 64  # products of elements up to which there are loops
+# Time of loops / that of BLAS with one thread, square matrices of doubles in one run:
+#     n                    2      3      4      5      6      8     10     12
+#     n by n            0.06   0.14   0.32   0.49   0.65    3.9    3.3    4.8
+#     times a vector    0.06   0.09   0.12   0.16   0.19   0.36   0.45   0.63
+SMALL = 200  # products of elements up to which there are loops
 
 
 @kernel
