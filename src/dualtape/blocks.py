@@ -21,7 +21,7 @@ from numba.extending import intrinsic
 
 from ._jit import kernel
 from .emit import invoke
-from .layouts import COUNT, FIRST, line_of, offset_of, set_word, word
+from .layouts import COUNT, FIRST, line_of, offset_of, set_word, set_words, word
 from .numbertype import level, partial_type
 from .seed import empty_numbers, flat_view, flattened
 from .tape import BLOCK_FIELDS, grow, item_size, tape_at, typed_view
@@ -190,8 +190,7 @@ def store_rows(address: Any, rows: Any) -> Any:
                 set_word(listed, start + i, word(at + i * step, 0))
         row = -1 - listed_at
     told = place_in(address, told_at)
-    set_word(told, 0, count)
-    set_word(told, 1, row)
+    set_words(told, (count, row))
     return told_at
 
 

@@ -85,7 +85,11 @@ def fortran(typingctx: Any, routine: Any, args: Any) -> Any:
     if not isinstance(routine, types.StringLiteral):
         return None
     name = routine.literal_value
-    dtype = next(ty.dtype for ty in args if isinstance(ty, types.Array | types.CPointer))
+    numbers = {ty.dtype for ty in args if isinstance(ty, types.Array | types.CPointer)}
+    numbers -= {types.int32}
+    if len(numbers) != 1:
+        return None  # a routine knows numbers of one precision
+    (dtype,) = numbers
 
     def codegen(context: Any, builder: Any, sig: Any, values: Any) -> Any:
         info = cgutils.alloca_once_value(builder, ir.Constant(_I32, 0))

@@ -35,6 +35,7 @@ __all__ = [
     "offset_of",
     "rows_in",
     "set_word",
+    "set_words",
     "store",
     "word",
 ]
@@ -139,6 +140,21 @@ def set_word(typingctx: Any, address: Any, index: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.none(types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
+def set_words(typingctx: Any, address: Any, values: Any) -> Any:
+    """Store a tuple of integers at an address."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        first = _pointer(builder, args[0], _I64)
+        items = cgutils.unpack_tuple(builder, args[1])
+        for i, (ty, value) in enumerate(zip(values, items, strict=True)):
+            place = builder.gep(first, [ir.Constant(_I64, i)])
+            builder.store(context.cast(builder, value, ty, types.int64), place)
+        return context.get_dummy_value()
+
+    return types.none(types.int64, values), codegen
 
 
 @intrinsic

@@ -46,17 +46,19 @@ from .layouts import (
     first_tape,
     loaded,
     rows_in,
-    set_word,
+    set_words,
     store,
     word,
 )
 from .numbertype import NumberType, level, partial_type, promote
-from .seed import as_number, empty_numbers, flat_view
+from .seed import as_number, empty_numbers, flat_view, make_flat
 from .sweeps import strong_product
 from .tape import item_size, tape_at, typed_view
 
 __all__ = ["is_tracked_product", "number_like", "tracked_dot", "tracked_product", "tracked_sum"]
 
+NOTHING = np.int64(-1)  # the place of what is not kept
+WORDS = 7  # of a block: extents m, k and n, rows of both factors, places of both
 _I64 = ir.IntType(64)
 
 
@@ -140,26 +142,14 @@ def emit_tracked(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         ir.Constant(_I64, int(not ty.mutable and copy is None))
         for ty, copy in zip(sig.args, made, strict=True)
     ]
-    signature = (*(types.int64,) * 6, number)
-    kernel_of_level = product_block.at(number.level)
     given.append(context.get_constant_null(number))
-    out = call_apart(context, builder, kernel_of_level, signature, given)
+    signature = (*(types.int64,) * 6, number)
+    out = call_apart(context, builder, product_block.at(number.level), signature, given)
     for copy in filter(None, made):
         context.nrt.decref(builder, *copy)
     if sig.return_type.ndim == 2:
         return out
-    made = context.make_array(types.Array(number, 2, "C"))(context, builder, out)
-    vector = context.make_array(sig.return_type)(context, builder)
-    arrayobj.populate_array(
-        vector,
-        data=made.data,
-        shape=[made.nitems],
-        strides=[made.itemsize],
-        itemsize=made.itemsize,
-        meminfo=made.meminfo,
-        parent=made.parent,
-    )
-    return vector._getvalue()
+    return make_flat(context, builder, types.Array(number, 2, "C"), out)
 
 
 def _values(context: Any, builder: Any, ty: Any, value: Any, number: Any, shape: str) -> Any:
@@ -209,23 +199,14 @@ def product_block(
         first = tape.reserve(c.size)
         offset = tape.store(8 * WORDS)
         told = place_in(address, offset)
-        set_word(told, 0, c.shape[0])
-        set_word(told, 1, word(a, EXTENTS + 1))
-        set_word(told, 2, c.shape[1])
-        set_word(told, 3, at)
-        set_word(told, 4, other_at)
-        set_word(told, 5, kept)
-        set_word(told, 6, other_kept)
+        inner = word(a, EXTENTS + 1)
+        set_words(told, (c.shape[0], inner, c.shape[1], at, other_at, kept, other_kept))
         tape.add_block(first, first + c.size, address_of_adjoint(wide), offset)
     out = empty_numbers(c.shape, number)
     flat, values = flat_view(out), flat_view(c)
     for i in range(flat.size):
         flat[i] = tracked(values[i], first + step * i, address, number)
     return out
-
-
-NOTHING = np.int64(-1)  # the place of what is not kept
-WORDS = 7
 
 
 @kernel
