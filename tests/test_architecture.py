@@ -28,8 +28,8 @@ FLOORS = [
         "elementary", "constructors", "seed", "read", "conversion", "arraykernels", "ordering",
         "combining", "arrays", "elementwise", "elementblock", "elementloop", "stencil",
         "relaxations", "sweeps", "adjoints", "blocks", "borrowing", "matmul", "replay",
-        "lapack", "planes", "solving", "determinants", "symmetric", "linalg", "dependence",
-        "elimination",
+        "fortran", "layouts", "blas", "lapack", "planes", "solving", "determinants", "symmetric",
+        "linalg", "dependence", "elimination",
     ],
     [
         "aliasing", "increments", "pending", "labels", "fusion", "activate", "fingerprint", "plan",

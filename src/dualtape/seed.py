@@ -156,6 +156,25 @@ def empty_numbers(typingctx: Any, shape: Any, like: Any) -> Any:
     return array(types.UniTuple(types.intp, array.ndim), like), codegen
 
 
+def make_flat(context: Any, builder: Any, ty: Any, value: Any) -> Any:
+    """Return a C-contiguous array as a 1-D view; references are not counted."""
+    source = context.make_array(ty)(context, builder, value)
+    out = context.make_array(ty.copy(ndim=1, layout="C"))(context, builder)
+    size = context.get_constant(types.intp, 1)
+    for extent in cgutils.unpack_tuple(builder, source.shape):
+        size = builder.mul(size, extent)
+    arrayobj.populate_array(
+        out,
+        data=source.data,
+        shape=[size],
+        strides=[source.itemsize],
+        itemsize=source.itemsize,
+        meminfo=source.meminfo,
+        parent=source.parent,
+    )
+    return out._getvalue()
+
+
 @intrinsic
 def zeros(typingctx: Any, shape: Any, like: Any) -> Any:
     """Return a C-contiguous array of this shape and of zeros of the type of `like`."""
@@ -185,47 +204,36 @@ def view_code(a: Any) -> Any:
     view = a.copy(ndim=1)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        source = context.make_array(a)(context, builder, args[0])
-        out = context.make_array(view)(context, builder)
-        size = context.get_constant(types.intp, 1)
-        for extent in cgutils.unpack_tuple(builder, source.shape):
-            size = builder.mul(size, extent)
-        arrayobj.populate_array(
-            out,
-            data=source.data,
-            shape=[size],
-            strides=[source.itemsize],
-            itemsize=source.itemsize,
-            meminfo=source.meminfo,
-            parent=source.parent,
-        )
-        return impl_ret_borrowed(context, builder, view, out._getvalue())
+        return impl_ret_borrowed(context, builder, view, make_flat(context, builder, a, args[0]))
 
     return view(a), codegen
 
 
 @intrinsic
 def flattened(typingctx: Any, a: Any) -> Any:
-    """Return the elements of an array in row-major order: a view where that is possible."""
-    if a.layout == "C":
-        return view_code(a)
-    copy = types.Array(a.dtype, 1, "C")
+    """Return the elements of an array in row-major order: a view, or a copy where need be."""
+    view = a.copy(ndim=1, layout="C")
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        if a.layout == "C":
+            flat = make_flat(context, builder, a, args[0])
+            return impl_ret_borrowed(context, builder, view, flat)
         source = context.make_array(a)(context, builder, args[0])
-        shape, strides = (cgutils.unpack_tuple(builder, t) for t in (source.shape, source.strides))
-        out = new_array(context, builder, copy, [source.nitems])
-        at = cgutils.alloca_once_value(builder, out.data)
-        with cgutils.loop_nest(builder, shape, cgutils.intp_t) as indices:
+        shape = cgutils.unpack_tuple(builder, source.shape)
+        strides = cgutils.unpack_tuple(builder, source.strides)
+        copy = a.copy(layout="C")
+        made = new_array(context, builder, copy, shape)
+        at = cgutils.alloca_once_value(builder, made.data)
+        with cgutils.loop_nest(builder, shape, intp=shape[0].type) as position:
             item = cgutils.get_item_pointer2(
-                context, builder, source.data, shape, strides, a.layout, indices
+                context, builder, source.data, shape, strides, a.layout, position
             )
             place = builder.load(at)
             builder.store(builder.load(item), place)
-            builder.store(cgutils.pointer_add(builder, place, out.itemsize), at)
-        return out._getvalue()
+            builder.store(cgutils.gep_inbounds(builder, place, 1), at)
+        return make_flat(context, builder, copy, made._getvalue())
 
-    return copy(a), codegen
+    return view(a), codegen
 
 
 @intrinsic

@@ -17,7 +17,7 @@ from numba.extending import get_cython_function_address
 
 from .errors import ArgumentError
 
-__all__ = ["LAPACK", "LAPACK_SYMBOL", "ROUTINES", "SLOTS", "TAPES", "TAPES_SYMBOL"]
+__all__ = ["FORTRAN", "FORTRAN_SYMBOL", "ROUTINES", "SLOTS", "TAPES", "TAPES_SYMBOL"]
 
 SLOTS = 64  # tapes kept; calls beyond make one of their own
 DEFAULT_LIMIT = 2**33  # bytes of one tape
@@ -25,19 +25,25 @@ TAPES_SYMBOL = "dualtape_pool"
 TAPES = (ctypes.c_int64 * (1 + 2 * SLOTS))(DEFAULT_LIMIT)  # limit, then flag and tape of a slot
 llvmlite.binding.add_symbol(TAPES_SYMBOL, ctypes.addressof(TAPES))
 
-ROUTINES = [kind + name for kind in "sd" for name in ("getrf", "getrs", "trtrs")]
-LAPACK_SYMBOL = "dualtape_lapack"
-LAPACK = (ctypes.c_int64 * (1 + len(ROUTINES)))()  # the address of `_fill`, then those of ROUTINES
+_LIBRARIES = {"blas": ("gemm", "gemv"), "lapack": ("gesv", "getrf", "getrs", "trtrs")}
+ROUTINES = [
+    (f"scipy.linalg.cython_{library}", kind + routine)
+    for kind in "sd"
+    for library, routines in _LIBRARIES.items()
+    for routine in routines
+]
+FORTRAN_SYMBOL = "dualtape_fortran"
+FORTRAN = (ctypes.c_int64 * (1 + len(ROUTINES)))()  # the address of `_fill`, then those of ROUTINES
 
 
 @ctypes.CFUNCTYPE(None)
 def _fill() -> None:
-    for i, name in enumerate(ROUTINES):
-        LAPACK[1 + i] = get_cython_function_address("scipy.linalg.cython_lapack", name)
+    for i, (module, name) in enumerate(ROUTINES):
+        FORTRAN[1 + i] = get_cython_function_address(module, name)
 
 
-LAPACK[0] = ctypes.cast(_fill, ctypes.c_void_p).value or 0
-llvmlite.binding.add_symbol(LAPACK_SYMBOL, ctypes.addressof(LAPACK))
+FORTRAN[0] = ctypes.cast(_fill, ctypes.c_void_p).value or 0
+llvmlite.binding.add_symbol(FORTRAN_SYMBOL, ctypes.addressof(FORTRAN))
 
 
 def set_tape_limit(nbytes: int) -> int:

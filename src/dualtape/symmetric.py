@@ -29,7 +29,7 @@ from ._jit import generic, kernel, specialized
 from .adjoints import wide_like
 from .blocks import (
     add_to_rows,
-    adjoint_address,
+    adjoint_of,
     block_rows,
     gather_adjoint,
     load_array,
@@ -38,8 +38,8 @@ from .blocks import (
     tape_of,
 )
 from .conversion import values
+from .layouts import rows_in
 from .matmul import times as careful_times
-from .numbertype import level
 from .planes import (
     copy_flat,
     family,
@@ -145,22 +145,11 @@ def tracked_triangle(a: Any) -> Any:
         first = tape.reserve(l.size)
         kept = wide_like(l)
         told = np.array([l.shape[0], 0, 0])
-        told[1] = store_rows(address, a, number)
+        told[1] = store_rows(address, rows_in(a, number))
         told[2] = store_array(address, l, kept)
         at = store_array(address, told, WHOLE)
         tape.add_block(first, first + l.size, address_of_triangle_adjoint(kept), at)
     return track_result(l, first, address, number)
-
-
-def address_of_triangle_adjoint(kept: Any) -> int:
-    """Return the address of `triangle_adjoint` for a base type (compiled code only)."""
-    raise NotImplementedError
-
-
-@specialized(address_of_triangle_adjoint)
-def _address_of_triangle_adjoint(kept: Any) -> Any:
-    made = triangle_adjoint.at(level(kept))
-    return lambda kept: adjoint_address(made, kept)
 
 
 @kernel
@@ -181,6 +170,9 @@ def triangle_adjoint(address: Any, block: Any, lane: Any, width: Any, kept: Any)
     s = between(l, inner, False)
     fold(s)
     add_to_rows(address, told[1], adjoint, s, lane, width)
+
+
+address_of_triangle_adjoint = adjoint_of(triangle_adjoint)
 
 
 # Eigenvalues and eigenvectors
@@ -281,7 +273,7 @@ def tracked_eigen(a: Any) -> Any:
         first = tape.reserve(w.size + v.size)
         kept = wide_like(w)
         told = np.array([w.size, 0, 0, 0, 0])
-        told[1] = store_rows(address, a, number)
+        told[1] = store_rows(address, rows_in(a, number))
         told[2] = store_array(address, w, kept)
         told[3] = store_array(address, v, kept)
         told[4] = store_array(address, clusters(values(w)), WHOLE)
@@ -289,17 +281,6 @@ def tracked_eigen(a: Any) -> Any:
         tape.add_block(first, first + w.size + v.size, address_of_eigen_adjoint(kept), at)
     vectors = track_result(v, first + w.size, address, number)
     return track_result(w, first, address, number), vectors
-
-
-def address_of_eigen_adjoint(kept: Any) -> int:
-    """Return the address of `eigen_adjoint` for a base type (compiled code only)."""
-    raise NotImplementedError
-
-
-@specialized(address_of_eigen_adjoint)
-def _address_of_eigen_adjoint(kept: Any) -> Any:
-    made = eigen_adjoint.at(level(kept))
-    return lambda kept: adjoint_address(made, kept)
 
 
 @kernel
@@ -327,3 +308,6 @@ def eigen_adjoint(address: Any, block: Any, lane: Any, width: Any, kept: Any) ->
     s = careful_times(careful_times(v, inner), v.T)
     fold(s)
     add_to_rows(address, told[1], adjoint, s, lane, width)
+
+
+address_of_eigen_adjoint = adjoint_of(eigen_adjoint)
