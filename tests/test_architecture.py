@@ -20,7 +20,7 @@ FLOORS = [
     [
         "errors", "symbols", "loading", "identity", "restoring", "diskcache", "store", "apart",
         "linking", "_jit", "_rule", "known", "rules", "special", "memory", "schedule", "coloring",
-        "allocation",
+        "allocation", "verbose",
     ],
     ["byvalue", "partials", "emit", "numbertype", "jets", "tape", "pool", "recording"],
     ["number", "dual", "hyperdual", "active"],
@@ -45,6 +45,7 @@ FLOORS = [
     [
         "forms", "memoize", "constraints", "minimizing", "optimize",
         "implicitmethods", "states", "sensitivity", "adjoint", "quadrature", "integrate",
+        "precompile",
     ],
 ]  # fmt: skip
 MODULES = sorted(module.name for module in pkgutil.iter_modules([str(SOURCE)]))

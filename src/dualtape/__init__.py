@@ -68,6 +68,7 @@ if _typing.TYPE_CHECKING:
     from .transforms import value_and_grad as value_and_grad
     from .transforms import value_and_jacobian as value_and_jacobian
     from .transforms import value_grad_hessian as value_grad_hessian
+    from .verbose import set_verbose as set_verbose
 
 __version__ = "0.1.0"
 
@@ -92,6 +93,7 @@ _CONTENTS = {
     "symbols": "set_tape_limit",
     "testing": "check_grad",
     "transforms": "grad hessian jacobian value_and_grad value_and_jacobian value_grad_hessian",
+    "verbose": "set_verbose",
 }
 """The table of contents: modules, and the public names of each."""
 _COMPILING = ("calling", "pipeline")  # what compiles, and no public name leads to

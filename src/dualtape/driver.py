@@ -26,6 +26,7 @@ from numba.core.dispatcher import OmittedArg
 from .errors import ArgumentError, DualtapeError
 from .known import is_library
 from .memory import Forgetful
+from .verbose import announced
 
 __all__ = ["Transform", "as_float", "count_numbers"]
 
@@ -99,7 +100,8 @@ class Transform(Forgetful):
             given = self._expanded(args)
             self.emit.seen = sum(count_numbers(given[i]) for i in self._positions(len(given)))
         try:
-            return super()._compile_for_args(*args, **kws)
+            with announced(self.__name__):
+                return super()._compile_for_args(*args, **kws)
         except DualtapeError as error:
             from .retell import located
 
