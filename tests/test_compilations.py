@@ -38,12 +38,21 @@ def stencil(u):
     return r
 
 
+def network(p):
+    # three layers with 46 parameters, at 50 points
+    first, second = np.tanh(points @ p[:12].reshape(4, 3).T + p[12:16]), p[16:36].reshape(5, 4)
+    residual = np.tanh(first @ second.T + p[36:41]) @ p[41:46] - targets
+    return np.sum(residual * residual)
+
+
+points, targets = np.ones((50, 3)), np.ones(50)
 event.register("numba:compile", Names())
 x = np.linspace(-1.0, 1.0, 100)
 """
 
 CASES = {
     "gradient of a loop in reverse": ("ad.grad(rosenbrock, mode='reverse')(x)", 16),
+    "gradient of a network in reverse": ("ad.grad(network, mode='reverse')(x[:46])", 55),
     "sparse Jacobian of a stencil": ("ad.sparse_jacobian(stencil)(x)", 23),
 }
 
