@@ -13,7 +13,14 @@ import pytest
 from llvmlite import ir as llvm
 from llvmlite.ir.instructions import CallInstrAttributes
 from numba.core import cgutils, compiler, dispatcher, event, imputils, ir, types, typing
-from numba.core.caching import CompileResultCacheImpl, FunctionCache, NullCache
+from numba.core.bytecode import FunctionIdentity
+from numba.core.caching import (
+    CodeLibraryCacheImpl,
+    CompileResultCacheImpl,
+    FunctionCache,
+    IndexDataCacheFile,
+    NullCache,
+)
 from numba.core.codegen import JITCodeLibrary, RuntimeLinker
 from numba.core.compiler import CompilerBase, CompileResult, DefaultPassBuilder
 from numba.core.compiler_lock import global_compiler_lock
@@ -30,9 +37,16 @@ from numba.core.registry import CPUDispatcher, cpu_target
 from numba.core.rewrites.registry import Rewrite, RewriteRegistry, rewrite_registry
 from numba.core.runtime import rtsys
 from numba.core.runtime.context import NRTContext
+from numba.core.targetconfig import ConfigStack
 from numba.core.typed_passes import NopythonRewrites
 from numba.core.types.abstract import DTypeSpec
-from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.core.typing.templates import (
+    AbstractTemplate,
+    _OverloadFunctionTemplate,
+    infer_global,
+    make_overload_template,
+    signature,
+)
 from numba.core.untyped_passes import FixupArgs, ReconstructSSA
 from numba.experimental.jitclass import base as jitclass_base
 from numba.extending import intrinsic, lower_builtin
@@ -648,15 +662,15 @@ def test_compiled_code_is_written_as_nine_parts():
     function = numba.njit("float64(float64)")(add_one)
     [result] = function.overloads.values()
     parts = CompileResultCacheImpl.reduce(None, result)
-    assert parts[1:3] == (result.fndesc, result.environment), "dualtape.loading replaces it"
-    assert isinstance(parts[-1], tuple), "dualtape.loading replaces the environments in it"
+    assert parts[1:3] == (result.fndesc, result.environment), "dualtape.restoring replaces it"
+    assert isinstance(parts[-1], tuple), "dualtape.restoring replaces the environments in it"
     names = list(inspect.signature(CompileResult._rebuild).parameters)
     assert names == [
         "target_context", "libdata", "fndesc", "env", "signature", "objectmode", "lifted",
         "typeann", "reload_init", "referenced_envs",
     ]  # fmt: skip
     assert len(parts) == len(names) - 1
-    assert_has(result.library, ["_final_module"], "loading")
+    assert_has(result.library, ["_final_module"], "restoring")
 
 
 def test_an_environment_is_made_of_globals_and_kept_by_name():
@@ -664,10 +678,99 @@ def test_an_environment_is_made_of_globals_and_kept_by_name():
     made.consts[:] = [1, "two"]
     made.env_name = "name"
     _, parts = made.__reduce__()
-    assert parts == ("somewhere", [1, "two"], "name"), "dualtape.loading restores these"
-    assert_has(Environment, ["_memo"], "loading")
+    assert parts == ("somewhere", [1, "two"], "name"), "dualtape.restoring restores these"
+    assert_has(Environment, ["_memo"], "restoring")
 
 
 def test_the_runtime_is_initialised_by_itself():
-    assert_parameters(rtsys.initialize, ["ctx"], "loading")
-    assert_has(cpu_target.target_context.codegen()._engine, ["is_symbol_defined"], "loading")
+    assert_parameters(rtsys.initialize, ["ctx"], "diskcache")
+    assert_has(cpu_target.target_context.codegen()._engine, ["is_symbol_defined"], "restoring")
+
+
+# What is kept on disk: diskcache, store, apart, and names of functions: linking
+
+
+def test_numba_loads_nothing_where_reading_raises_an_os_error(tmp_path):
+    """So a kernel that is missing makes an entry of a user's cache a miss."""
+    file = IndexDataCacheFile(str(tmp_path), "name", "stamp")
+    file.save("key", "data")
+    assert file.load("key") == "data"
+    file.save("key", _Unreadable())
+    assert file.load("key") is None
+
+
+class _Unreadable:
+    def __reduce__(self):
+        return _raise_os_error, ()
+
+
+def _raise_os_error():
+    raise OSError
+
+
+def test_wrappers_are_rebuilt_from_object_code_and_bitcode():
+    assert_parameters(CodeLibraryCacheImpl.reduce, ["self", "codelib"], "store")
+    assert_parameters(
+        inspect.unwrap(CodeLibraryCacheImpl.rebuild), ["self", "target_context", "payload"], "store"
+    )
+    function = numba.njit("float64(float64)")(add_one)
+    [result] = function.overloads.values()
+    _, kind, data = CodeLibraryCacheImpl.reduce(None, result.library)
+    assert kind == "object"
+    assert [type(part) for part in data] == [bytes, bytes]
+
+
+def test_a_cache_is_what_a_dispatcher_asks_for_code():
+    asked = []
+
+    class Cache(NullCache):
+        def load_overload(self, sig, target_context):
+            asked.append(("load", sig))
+
+        def save_overload(self, sig, cres):
+            asked.append(("save", sig, cres.library.has_dynamic_globals, cres.lifted))
+
+    function = numba.njit(add_one)
+    function._cache = Cache()
+    assert function(1.0) == 2.0
+    sig = (types.float64,)
+    assert asked == [("load", sig), ("save", sig, False, ())]
+
+
+def test_functions_are_named_by_their_number():
+    identity = FunctionIdentity.from_function(add_one)
+    assert identity.unique_name == f"{identity.func_qualname}${identity.unique_id}"
+    assert_parameters(CompilerBase._compile_bytecode, ["self"], "linking")
+
+
+def test_overloads_take_their_compiler_from_a_method():
+    assert_parameters(_OverloadFunctionTemplate._get_jit_decorator, ["self"], "_jit")
+    assert_parameters(
+        make_overload_template,
+        ["func", "overload_func", "jit_options", "strict", "inline", "prefer_literal", "kwargs"],
+        "_jit",
+    )
+    seen = []
+
+    def stub(x):
+        raise NotImplementedError
+
+    @numba.extending.overload(stub)
+    def choose(x):
+        flags = ConfigStack.top_or_none()
+        seen.append((bool(flags.fastmath), str(flags.error_model)))
+        return lambda x: x
+
+    @numba.njit(error_model="numpy", fastmath=True)
+    def caller(x):
+        return stub(x) + 1.0
+
+    assert caller(1.0) == 2.0
+    assert seen[0] == (True, "numpy"), "callees inherit these"
+
+
+def test_machine_code_enters_the_engine_as_an_object_file():
+    engine = cpu_target.target_context.codegen()._engine
+    assert_has(engine, ["_ee", "_defined_symbols"], "store")
+    assert_has(engine._ee, ["add_object_file"], "store")
+    assert_has(JITCodeLibrary, ["_optimize_final_module"], "apart")
