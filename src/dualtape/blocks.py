@@ -172,23 +172,23 @@ def store_rows(address: Any, rows: Any) -> Any:
     told_at = tape.store(16)
     count = word(rows, COUNT)
     row = word(first, 0) if count > 0 else 0
-    found, gaps = np.int64(0), np.int64(row == 0)
+    gaps, found = np.int64(row == 0), row
     length, step = line_of(rows) if count > 0 else (1, 0)
     for start in range(0, count, length):
         at = first + offset_of(rows, start)
         for i in range(length):
-            found |= word(at + i * step, 0)
             gaps |= word(at + i * step, 0) ^ (row + start + i)
-    if found == 0:
-        count = 0
-    elif gaps != 0:
+    if gaps != 0:
         listed_at = tape.store(8 * count)
         listed = place_in(address, listed_at)
         for start in range(0, count, length):
             at = first + offset_of(rows, start)
             for i in range(length):
+                found |= word(at + i * step, 0)
                 set_word(listed, start + i, word(at + i * step, 0))
         row = -1 - listed_at
+        if found == 0:  # the list is not needed: its room is given back
+            count, row, tape.arena_used = 0, 0, listed_at
     told = place_in(address, told_at)
     set_words(told, (count, row))
     return told_at

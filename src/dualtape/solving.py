@@ -56,7 +56,7 @@ from .replay import track_result
 from .seed import element_like, empty_numbers
 from .tape import tape_at, typed_view
 
-__all__ = ["inverse", "require_finite", "solved", "system_solution", "turned"]
+__all__ = ["inverse", "require_finite", "solved", "stacked", "system_solution", "turned"]
 
 WHOLE = np.int64(0)
 NOT_FINITE = "Array must not contain infs or NaNs."

@@ -27,6 +27,7 @@ import numpy as np
 
 from ._jit import generic, kernel, specialized
 from .adjoints import wide_like
+from .allocation import empty_array
 from .blocks import (
     add_to_rows,
     adjoint_of,
@@ -44,6 +45,7 @@ from .planes import (
     copy_flat,
     family,
     from_planes,
+    left_products,
     lowered,
     nested,
     planes_of,
@@ -52,7 +54,7 @@ from .planes import (
 )
 from .replay import track_result
 from .seed import element_like, empty_numbers
-from .solving import WHOLE, solved, turned
+from .solving import WHOLE, solved, stacked, turned
 from .tape import tape_at, typed_view
 
 __all__ = ["eigen", "triangle"]
@@ -120,18 +122,30 @@ def _dual_triangle(a: Any) -> Any:
     planes = planes_of(a, like)
     for i in range(planes.shape[0]):
         mirror(planes[i])
-        inner = between(l, planes[i], True)
-        halve(inner)
-        copy_flat(planes[i], times(l, inner))
-    return from_planes(l, planes, like)
+    inner = between(l, planes, True)
+    for i in range(planes.shape[0]):
+        halve(inner[i])
+    products = left_products(turned_planes(inner), turned(l))  # (L Phi)^T
+    return from_planes(l, turned_planes(products), like)
 
 
 @generic
-def between(l: Any, m: Any, flipped: Any) -> Any:
-    """Return L^-1 M L^-T if `flipped`, else L^-T M L^-1."""
-    none = np.empty(0, np.int32)
-    first = solved(l, none, turned(m), flipped)
-    return turned(solved(l, none, turned(first), flipped))
+def between(l: Any, planes: Any, flipped: Any) -> Any:
+    """Return L^-1 M^T L^-T if `flipped`, else L^-T M^T L^-1, for every plane M."""
+    none = empty_array(0, np.int32)
+    first = solved(l, none, stacked(planes), flipped).reshape(planes.shape)
+    return solved(l, none, stacked(turned_planes(first)), flipped).reshape(planes.shape)
+
+
+@kernel
+def turned_planes(planes: Any) -> Any:
+    """Return each plane transposed."""
+    out = empty_numbers((planes.shape[0], planes.shape[2], planes.shape[1]), element_like(planes))
+    for i in range(planes.shape[0]):
+        for j in range(planes.shape[1]):
+            for k in range(planes.shape[2]):
+                out[i, k, j] = planes[i, j, k]
+    return out
 
 
 @kernel
@@ -167,7 +181,7 @@ def triangle_adjoint(address: Any, block: Any, lane: Any, width: Any, kept: Any)
             bar[j, i] = 0.0
     inner = careful_times(l.T, bar)
     halve(inner)
-    s = between(l, inner, False)
+    s = between(l, inner.reshape((1, n, n)), False)[0]
     fold(s)
     add_to_rows(address, told[1], adjoint, s, lane, width)
 
