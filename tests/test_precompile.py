@@ -15,12 +15,12 @@ COUNT = """
 from numba.core import event
 import numpy as np
 import dualtape as ad
+from dualtape.diskcache import DiskCache
 
 class Names(event.Listener):
     def on_start(self, e):
-        function = e.data["dispatcher"].py_func
-        if function.__module__.startswith("dualtape"):
-            print("kernel", function.__qualname__)
+        if type(e.data["dispatcher"]._cache) is DiskCache:
+            print("kernel", e.data["dispatcher"].py_func.__qualname__)
     def on_end(self, e):
         pass
 

@@ -206,3 +206,20 @@ def noisy_step(u):
 def test_draws_of_a_checkpointed_function_are_refused():
     with pytest.raises(ad.ArgumentError, match="draws random numbers, and its second evaluation"):
         ad.grad(lambda x: np.sum(noisy_step(x)), mode="reverse")(X)
+
+
+def test_a_function_that_stands_on_its_own_draws_the_same_in_every_sweep():
+    """It is compiled apart from the code that looks for draws in it."""
+
+    def f(x):
+        z = np.random.standard_normal()
+        s = 0.0
+        for i in range(x.size):
+            one = np.sin(x[i]) ** 2 + np.cos(x[i]) ** 2
+            two = np.exp(x[i]) * np.exp(-x[i]) + np.sqrt(x[i]) / np.sqrt(x[i])
+            s += z * x[i] + one + np.log(np.exp(two)) + np.tanh(one) / np.cosh(two)
+        return s
+
+    gradient = ad.grad(f, mode="forward")(np.linspace(0.5, 1.5, 20))  # three sweeps
+    assert abs(gradient[0]) > 1e-8
+    np.testing.assert_allclose(gradient, gradient[0], rtol=1e-9, atol=1e-12)

@@ -7,8 +7,8 @@ first one draws: the states of Numba's generators are put back before each.  The
 evaluated once or not at all.
 
 Numba internals used (seen to work with 0.68): ``randomimpl.get_state_ptr`` for "np" and "py", and
-the names of the functions it calls; ``CodeLibrary.get_function`` and ``_disable_inspection``, which
-tells code that was loaded from a cache.
+the names of the functions it calls; ``CodeLibrary._final_module`` and ``_disable_inspection``,
+which tells code that was loaded from a cache.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from numba.cpython import randomimpl
 
 from .errors import ArgumentError
 from .plan import Plan, leaves
+from .store import calls
 
 __all__ = ["Draws", "draws_at_random", "holds_generator", "refuse_draws"]
 
@@ -63,15 +64,8 @@ def draws_at_random(plan: Plan, *, unknown: bool) -> bool:
     library = twin_type.dispatcher.get_compile_result(sig).library
     if getattr(library, "_disable_inspection", True):
         return unknown
-    return any(_declares(library, f"numba_get_{name}_random_state") for name in STATES)
-
-
-def _declares(library: Any, name: str) -> bool:
-    try:
-        library.get_function(name)
-    except NameError:
-        return False
-    return True
+    code = library._final_module
+    return any(calls(code, f"numba_get_{name}_random_state") for name in STATES)
 
 
 def holds_generator(ty: Any) -> bool:

@@ -42,7 +42,7 @@ from numba.core.serialize import dumps
 from .diskcache import folder, read_sealed, write_sealed
 from .restoring import environment_of, require_symbols
 
-__all__ = ["ENVIRONMENT", "KERNEL", "NEEDED", "Parts", "enter", "load"]
+__all__ = ["ENVIRONMENT", "KERNEL", "NEEDED", "Parts", "calls", "enter", "load"]
 
 ENVIRONMENT = "_ZN08NumbaEnv"
 KERNEL = "dualtape.kernel."
@@ -137,6 +137,19 @@ def load(name: str) -> Any:
         for kernel in found.values():  # those that are called come first
             kernel.enter(codegen)
         return _IN_ENGINE[name].environment
+
+
+def calls(module: Any, name: str) -> bool:
+    """Whether code calls a C function of this name, by itself or in a kernel that it calls."""
+    if any(f.name == name for f in module.functions):
+        return True
+    kernels = [v.name for v in module.global_variables if v.name.startswith(NEEDED)]
+    return any(_kernel_calls(needed[len(ENVIRONMENT) + 1 :], name) for needed in kernels)
+
+
+def _kernel_calls(kernel: str, name: str) -> bool:
+    parts = _IN_ENGINE[kernel].parts
+    return name in parts.symbols or any(_kernel_calls(other, name) for other in parts.needs)
 
 
 def _gather(name: str, found: dict[str, _Kernel]) -> None:
