@@ -17,30 +17,35 @@ import dualtape
 SOURCE = Path(dualtape.__file__).parent
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-    ["errors", "linking", "_jit", "_rule", "rules", "special", "memory", "schedule", "coloring"],
+    [
+        "errors", "symbols", "loading", "identity", "restoring", "diskcache", "store", "apart",
+        "linking", "_jit", "_rule", "known", "rules", "special", "memory", "schedule", "coloring",
+        "allocation", "verbose",
+    ],
     ["byvalue", "partials", "emit", "numbertype", "jets", "tape", "pool", "recording"],
     ["number", "dual", "hyperdual", "active"],
     [
         "elementary", "constructors", "seed", "read", "conversion", "arraykernels", "ordering",
         "combining", "arrays", "elementwise", "elementblock", "elementloop", "stencil",
         "relaxations", "sweeps", "adjoints", "blocks", "borrowing", "matmul", "replay",
-        "lapack", "planes", "solving", "determinants", "symmetric", "linalg", "dependence",
-        "elimination",
+        "fortran", "layouts", "blas", "lapack", "planes", "solving", "determinants", "symmetric",
+        "linalg", "dependence", "elimination",
     ],
     [
         "aliasing", "increments", "pending", "labels", "fusion", "activate", "fingerprint", "plan",
         "draws", "run", "outputs", "forward", "second",
-        "reverse", "over_reverse", "pullback", "checkpoint", "loop", "alternative", "retell",
-        "driver", "rulemaking", "making", "modes", "sparse_reverse",
+        "reverse", "over_reverse", "pullback", "recomputing", "loop", "alternative", "retell",
+        "pipeline", "driver", "rulemaking", "making", "named", "modes", "sparse_reverse",
     ],
     [
-        "flattening", "products", "transforms", "score", "testing", "recorder", "graph",
-        "checkpointing", "sparse", "sparse_hessian", "composed", "primal", "linear",
+        "flattening", "products", "transforms", "calling", "score", "testing", "recorder", "graph",
+        "checkpointing", "sparse", "sparse_second", "composed", "primal", "linear",
         "newton", "implicit",
     ],
     [
         "forms", "memoize", "constraints", "minimizing", "optimize",
         "implicitmethods", "states", "sensitivity", "adjoint", "quadrature", "integrate",
+        "precompile",
     ],
 ]  # fmt: skip
 MODULES = sorted(module.name for module in pkgutil.iter_modules([str(SOURCE)]))
@@ -149,7 +154,7 @@ def test_public_functions_say_what_they_take_and_show_an_example(name):
 # Their modules have quick tests, or the README shows the same.
 SLOW_EXAMPLES = (
     "checkpointing", "graph", "implicit", "integrate", "products", "recorder", "relaxations",
-    "score", "sensitivity", "sparse", "sparse_hessian",
+    "score", "sensitivity", "sparse", "sparse_second",
 )  # fmt: skip
 
 

@@ -15,8 +15,8 @@ from scenarios import assert_close
 
 import dualtape as ad
 from dualtape.errors import ArgumentError, TapeMemoryError
-from dualtape.pool import _WORDS, SLOTS
 from dualtape.schedule import ADVANCE, RESTORE, REVERSE, STORE, schedule, split
+from dualtape.symbols import SLOTS, TAPES
 
 pytestmark = pytest.mark.slow  # many compilations
 
@@ -41,7 +41,7 @@ forward = functools.partial(ad.value_and_grad, mode="forward")
 def leases():
     """Return how many tapes of the pool are leased."""
     gc.collect()
-    return sum(_WORDS[1 + 2 * slot] for slot in range(SLOTS))
+    return sum(TAPES[1 + 2 * slot] for slot in range(SLOTS))
 
 
 @pytest.fixture(autouse=True)

@@ -12,13 +12,22 @@ import numpy as np
 import pytest
 from llvmlite import ir as llvm
 from llvmlite.ir.instructions import CallInstrAttributes
-from numba.core import cgutils, compiler, dispatcher, imputils, ir, types, typing
-from numba.core.caching import FunctionCache, NullCache
+from numba.core import cgutils, compiler, dispatcher, event, imputils, ir, types, typing
+from numba.core.bytecode import FunctionIdentity
+from numba.core.caching import (
+    CodeLibraryCacheImpl,
+    CompileResultCacheImpl,
+    FunctionCache,
+    IndexDataCacheFile,
+    NullCache,
+)
 from numba.core.codegen import JITCodeLibrary, RuntimeLinker
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler import CompilerBase, CompileResult, DefaultPassBuilder
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.cpu import ParallelOptions
 from numba.core.datamodel import default_manager, models
+from numba.core.environment import Environment
 from numba.core.errors import TypingError
 from numba.core.inline_closurecall import InlineClosureCallPass
 from numba.core.ir_utils import build_definitions, mk_unique_var
@@ -26,8 +35,18 @@ from numba.core.lowering import Lower
 from numba.core.postproc import PostProcessor
 from numba.core.registry import CPUDispatcher, cpu_target
 from numba.core.rewrites.registry import Rewrite, RewriteRegistry, rewrite_registry
+from numba.core.runtime import rtsys
+from numba.core.runtime.context import NRTContext
+from numba.core.targetconfig import ConfigStack
 from numba.core.typed_passes import NopythonRewrites
-from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.core.types.abstract import DTypeSpec
+from numba.core.typing.templates import (
+    AbstractTemplate,
+    _OverloadFunctionTemplate,
+    infer_global,
+    make_overload_template,
+    signature,
+)
 from numba.core.untyped_passes import FixupArgs, ReconstructSSA
 from numba.experimental.jitclass import base as jitclass_base
 from numba.extending import intrinsic, lower_builtin
@@ -242,7 +261,7 @@ def test_passes_are_pairs_of_a_class_and_a_description():
         def define_pipelines(self):
             manager = DefaultPassBuilder.define_nopython_pipeline(self.state)
             seen.extend(step for step, _ in manager.passes)
-            assert_has(self.state.flags, ["no_cpython_wrapper", "no_cfunc_wrapper"], "driver")
+            assert_has(self.state.flags, ["no_cpython_wrapper", "no_cfunc_wrapper"], "pipeline")
             return [manager]
 
     function = CPUDispatcher(add_one, targetoptions={"nopython": True}, pipeline_class=Compiler)
@@ -295,14 +314,14 @@ def test_ir_nodes_are_built_as_the_package_builds_them():
     assert_parameters(ir.Var.__init__, ["self", "scope", "name", "loc"], "activate")
     assert_parameters(ir.Assign.__init__, ["self", "value", "target", "loc"], "activate")
     assert_parameters(ir.Global.__init__, ["self", "name", "value", "loc"], "activate")
-    assert_parameters(ir.Const.__init__, ["self", "value", "loc"], "driver")
-    assert_parameters(ir.Arg.__init__, ["self", "name", "index", "loc"], "driver")
-    assert_parameters(ir.Return.__init__, ["self", "value", "loc"], "driver")
-    assert_parameters(ir.Block.__init__, ["self", "scope", "loc"], "driver")
+    assert_parameters(ir.Const.__init__, ["self", "value", "loc"], "pipeline")
+    assert_parameters(ir.Arg.__init__, ["self", "name", "index", "loc"], "pipeline")
+    assert_parameters(ir.Return.__init__, ["self", "value", "loc"], "pipeline")
+    assert_parameters(ir.Block.__init__, ["self", "scope", "loc"], "pipeline")
     assert_parameters(ir.Expr.call, ["func", "args", "kws", "loc"], "activate")
-    assert_parameters(ir.Expr.cast, ["value", "loc"], "driver")
-    assert_parameters(ir.Expr.build_tuple, ["items", "loc"], "driver")
-    assert_parameters(ir.Expr.static_getitem, ["value", "index", "index_var", "loc"], "driver")
+    assert_parameters(ir.Expr.cast, ["value", "loc"], "pipeline")
+    assert_parameters(ir.Expr.build_tuple, ["items", "loc"], "pipeline")
+    assert_parameters(ir.Expr.static_getitem, ["value", "index", "index_var", "loc"], "pipeline")
     assert mk_unique_var("$plain") != mk_unique_var("$plain")
 
 
@@ -451,6 +470,24 @@ def test_arrays_are_made_while_lowering():
     )
 
 
+def test_memory_is_taken_while_lowering():
+    context = cpu_target.target_context
+    assert_parameters(
+        NRTContext.meminfo_alloc_aligned_unchecked,
+        ["self", "builder", "size", "align"],
+        "allocation",
+    )
+    assert_has(NRTContext, ["meminfo_alloc_aligned", "meminfo_data"], "allocation")
+    assert context.get_preferred_array_alignment(types.float64) >= 8
+    assert_parameters(
+        cgutils.raw_memmove, ["builder", "dst", "src", "count", "itemsize"], "allocation"
+    )
+    assert_parameters(cgutils.memset, ["builder", "ptr", "size", "value"], "allocation")
+    for ty in (types.NumberClass(types.uint8), types.DType(types.uint8)):
+        assert isinstance(ty, DTypeSpec), "dualtape.allocation takes it for a dtype"
+        assert ty.dtype == types.uint8
+
+
 # Data models and jitclasses: byvalue, partials
 
 
@@ -594,3 +631,146 @@ def test_a_stencil_keeps_its_function_and_its_options():
     assert made.options["standard_indexing"] == ("w",)
     assert made.neighborhood == ((-1, 0),)
     assert made.id != numba.stencil(kernel).id
+
+
+# What is loaded when: loading
+
+
+def test_every_pass_is_announced_under_the_compilers_lock():
+    """Also of functions that no dispatcher compiles."""
+    seen = []
+
+    class Listener(event.Listener):
+        def on_start(self, event):
+            seen.append(global_compiler_lock.is_locked())
+
+        def on_end(self, event):
+            pass
+
+    with event.install_listener("numba:run_pass", Listener()):
+        for compiled in (numba.njit("float64(float64)"), numba.cfunc("float64(float64)")):
+            compiled(add_one)
+            assert seen
+            assert all(seen)
+            seen.clear()
+        numba.vectorize(["float64(float64)"])(add_one)
+        assert seen
+        assert all(seen)
+
+
+def test_compiled_code_is_written_as_nine_parts():
+    function = numba.njit("float64(float64)")(add_one)
+    [result] = function.overloads.values()
+    parts = CompileResultCacheImpl.reduce(None, result)
+    assert parts[1:3] == (result.fndesc, result.environment), "dualtape.restoring replaces it"
+    assert isinstance(parts[-1], tuple), "dualtape.restoring replaces the environments in it"
+    names = list(inspect.signature(CompileResult._rebuild).parameters)
+    assert names == [
+        "target_context", "libdata", "fndesc", "env", "signature", "objectmode", "lifted",
+        "typeann", "reload_init", "referenced_envs",
+    ]  # fmt: skip
+    assert len(parts) == len(names) - 1
+    assert_has(result.library, ["_final_module"], "restoring")
+
+
+def test_an_environment_is_made_of_globals_and_kept_by_name():
+    made = Environment({"__name__": "somewhere"})
+    made.consts[:] = [1, "two"]
+    made.env_name = "name"
+    _, parts = made.__reduce__()
+    assert parts == ("somewhere", [1, "two"], "name"), "dualtape.restoring restores these"
+    assert_has(Environment, ["_memo"], "restoring")
+
+
+def test_the_runtime_is_initialised_by_itself():
+    assert_parameters(rtsys.initialize, ["ctx"], "diskcache")
+    assert_has(cpu_target.target_context.codegen()._engine, ["is_symbol_defined"], "restoring")
+
+
+# What is kept on disk: diskcache, store, apart, and names of functions: linking
+
+
+def test_numba_loads_nothing_where_reading_raises_an_os_error(tmp_path):
+    """So a kernel that is missing makes an entry of a user's cache a miss."""
+    file = IndexDataCacheFile(str(tmp_path), "name", "stamp")
+    file.save("key", "data")
+    assert file.load("key") == "data"
+    file.save("key", _Unreadable())
+    assert file.load("key") is None
+
+
+class _Unreadable:
+    def __reduce__(self):
+        return _raise_os_error, ()
+
+
+def _raise_os_error():
+    raise OSError
+
+
+def test_wrappers_are_rebuilt_from_object_code_and_bitcode():
+    assert_parameters(CodeLibraryCacheImpl.reduce, ["self", "codelib"], "store")
+    assert_parameters(
+        inspect.unwrap(CodeLibraryCacheImpl.rebuild), ["self", "target_context", "payload"], "store"
+    )
+    function = numba.njit("float64(float64)")(add_one)
+    [result] = function.overloads.values()
+    _, kind, data = CodeLibraryCacheImpl.reduce(None, result.library)
+    assert kind == "object"
+    assert [type(part) for part in data] == [bytes, bytes]
+
+
+def test_a_cache_is_what_a_dispatcher_asks_for_code():
+    asked = []
+
+    class Cache(NullCache):
+        def load_overload(self, sig, target_context):
+            asked.append(("load", sig))
+
+        def save_overload(self, sig, cres):
+            asked.append(("save", sig, cres.library.has_dynamic_globals, cres.lifted))
+
+    function = numba.njit(add_one)
+    function._cache = Cache()
+    assert function(1.0) == 2.0
+    sig = (types.float64,)
+    assert asked == [("load", sig), ("save", sig, False, ())]
+
+
+def test_functions_are_named_by_their_number():
+    identity = FunctionIdentity.from_function(add_one)
+    assert identity.unique_name == f"{identity.func_qualname}${identity.unique_id}"
+    assert_parameters(CompilerBase._compile_bytecode, ["self"], "linking")
+
+
+def test_overloads_take_their_compiler_from_a_method():
+    assert_parameters(_OverloadFunctionTemplate._get_jit_decorator, ["self"], "_jit")
+    assert_parameters(
+        make_overload_template,
+        ["func", "overload_func", "jit_options", "strict", "inline", "prefer_literal", "kwargs"],
+        "_jit",
+    )
+    seen = []
+
+    def stub(x):
+        raise NotImplementedError
+
+    @numba.extending.overload(stub)
+    def choose(x):
+        flags = ConfigStack.top_or_none()
+        seen.append((bool(flags.fastmath), str(flags.error_model)))
+        return lambda x: x
+
+    @numba.njit(error_model="numpy", fastmath=True)
+    def caller(x):
+        return stub(x) + 1.0
+
+    assert caller(1.0) == 2.0
+    assert seen[0] == (True, "numpy"), "callees inherit these"
+
+
+def test_machine_code_enters_the_engine_as_an_object_file():
+    engine = cpu_target.target_context.codegen()._engine
+    assert_has(engine, ["_ee", "_defined_symbols"], "store")
+    assert_has(engine._ee, ["add_object_file"], "store")
+    assert_has(JITCodeLibrary, ["_optimize_final_module"], "apart")

@@ -17,8 +17,8 @@ import dualtape as ad
 from dualtape import recorder, tape
 from dualtape._rule import RULES
 from dualtape.errors import ArgumentError, TapeMemoryError
-from dualtape.pool import _WORDS, DEFAULT_LIMIT, SLOTS
 from dualtape.sweeps import forward_sweep, reverse_sweep
+from dualtape.symbols import DEFAULT_LIMIT, SLOTS, TAPES
 from dualtape.tape import SMALLEST, Storage, native_class, tape_at
 
 # Sums of products in another order: a dozen roundings of 1e-16, terms of one size.
@@ -622,7 +622,7 @@ def test_rows_and_entries_have_32_bits():
     made = Storage(8, 2**62)
     made.capacity, made.bare = 2**30, 2**30
     with pytest.raises(TapeMemoryError, match=r"2\*\*31 - 1 rows"):
-        made.fit_rows()
+        made.grow(0)
 
 
 # Recordings of compiled functions
@@ -630,7 +630,7 @@ def test_rows_and_entries_have_32_bits():
 
 def leases():
     """Return how many tapes of the pool are leased."""
-    return sum(_WORDS[1 + 2 * slot] for slot in range(SLOTS))
+    return sum(TAPES[1 + 2 * slot] for slot in range(SLOTS))
 
 
 def polynomial(x, y):

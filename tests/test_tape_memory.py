@@ -24,12 +24,12 @@ from scenarios import (
 )
 
 import dualtape as ad
-from dualtape import pool
+from dualtape import symbols
 from dualtape.tape import BLOCK_FIELDS, SMALLEST, Storage
 
 CALLS = 1000
 THREADS = 4
-SLOTS = pool.SLOTS
+SLOTS = symbols.SLOTS
 slow = pytest.mark.slow
 
 rosenbrock_njit = numba.njit(rosenbrock)
@@ -46,8 +46,9 @@ def rng():
 @pytest.fixture(autouse=True)
 def nothing_is_leased():
     """After every test all slots of the pool are free and the limit is what it was."""
-    limit = ad.set_tape_limit(pool.DEFAULT_LIMIT)
+    limit = ad.set_tape_limit(symbols.DEFAULT_LIMIT)
     ad.set_tape_limit(limit)
+    gc.collect()  # pullbacks of other tests
     yield
     assert leased() == 0
     assert ad.set_tape_limit(limit) == limit
@@ -60,18 +61,18 @@ def flags():
 
 def leased():
     """Return how many slots of the pool are taken."""
-    return sum(pool._WORDS[i] for i in flags())
+    return sum(symbols.TAPES[i] for i in flags())
 
 
 @pytest.fixture
 def full_pool():
     """Take all slots, so that every recording starts on a new, empty tape and drops it."""
-    free = [i for i in flags() if not pool._WORDS[i]]
+    free = [i for i in flags() if not symbols.TAPES[i]]
     for i in free:
-        pool._WORDS[i] = 1
+        symbols.TAPES[i] = 1
     yield
     for i in free:
-        pool._WORDS[i] = 0
+        symbols.TAPES[i] = 0
 
 
 @pytest.fixture

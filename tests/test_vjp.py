@@ -12,7 +12,7 @@ from scenarios import assert_close
 
 import dualtape as ad
 from dualtape.errors import ArgumentError
-from dualtape.pool import _WORDS, SLOTS
+from dualtape.symbols import SLOTS, TAPES
 
 pytestmark = pytest.mark.slow  # many compilations
 
@@ -29,7 +29,7 @@ slow = pytest.mark.slow
 def leases():
     """Return how many tapes of the pool are leased."""
     gc.collect()
-    return sum(_WORDS[1 + 2 * slot] for slot in range(SLOTS))
+    return sum(TAPES[1 + 2 * slot] for slot in range(SLOTS))
 
 
 @pytest.fixture(autouse=True)

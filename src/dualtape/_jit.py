@@ -1,95 +1,75 @@
-"""The one place with Numba options, and the on-disk caches.
+"""The one place with Numba options: how the package's own functions are compiled and kept.
 
 ``kernel`` compiles the package's own functions: no fastmath (derivatives must be exact),
-NumPy's error model (a rule returns inf or nan, it never raises) and a cache on disk.
+NumPy's error model (a rule returns inf or nan, it never raises) and a cache on disk.  What
+`specialized` chooses by types, and what is `generic`, inherits the options of its caller, as
+Numba's own overloads do.
 
-Numba's own cache knows one source file per function.  Code compiled here also contains what
-other files of the package generated, and code compiled for a user's function contains the
-functions it calls, wherever they live.  `StampedCache` therefore adds a stamp of everything
-that took part: a changed rule, helper or constant gives a new entry, never stale code.
+Code compiled here also contains what other files of the package generated, and code compiled for
+a user's function contains the functions it calls, wherever they live: everything that took part is
+in the identity under which code is kept, so a changed rule, helper or constant gives a new entry,
+never stale code.
 
-Numba internals used (seen to work with 0.68): ``Dispatcher._cache``,
-``caching.FunctionCache`` (``_index_key`` and the locators of ``_impl_class``).
+Numba internals used (seen to work with 0.68): ``Dispatcher._cache``;
+``_OverloadFunctionTemplate._get_jit_decorator`` and ``make_overload_template``; ``ConfigStack``
+(options that are inherited).
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
 import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numba
-import numba.extending
 from numba.core import types
-from numba.core.caching import FunctionCache, NullCache
+from numba.core.targetconfig import ConfigStack
+from numba.core.typing.templates import (
+    _OverloadFunctionTemplate,
+    infer,
+    infer_global,
+    make_overload_template,
+)
+
+from .diskcache import DiskCache, folder, folder_beside
+from .identity import NoIdentityError, identity
 
 __all__ = [
-    "StampedCache",
     "compiled",
     "entry",
     "generic",
+    "inlined",
     "internal",
     "kernel",
-    "package_stamp",
     "specialized",
     "use_cache",
 ]
 
 
-@functools.cache
-def package_stamp() -> str:
-    """Return a digest of the package's sources: machine code outlives no change of them."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()
+def use_cache(dispatcher: Any, stamp: Callable[[], str], place: Any) -> None:
+    """Keep what `dispatcher` compiles on disk, beside the source of `place`, under a stamp."""
+    code = place.__code__
+    where = (code.co_filename, code.co_firstlineno, place.__qualname__)
+    dispatcher._cache = DiskCache(lambda: folder_beside(place), lambda: repr((where, stamp())))
 
 
-class StampedCache(FunctionCache):
-    """Numba's on-disk cache of one function, keyed by an additional stamp."""
-
-    def __init__(self, place: Callable[..., Any], stamp: str) -> None:
-        super().__init__(place)
-        self._stamp = stamp
-
-    def _index_key(self, sig: Any, codegen: Any) -> Any:
-        return (sig, codegen.magic_tuple(), self._stamp)
-
-
-class LazyCache(NullCache):
-    """A `StampedCache` made at the first compilation.
-
-    Making one looks for a writable directory (about 0.5 ms); an import makes fifty kernels.
-    """
-
-    def __init__(self, place: Callable[..., Any], stamp: Callable[[], str]) -> None:
-        self._make = (place, stamp)
-
-    @functools.cached_property
-    def _cache(self) -> Any:
-        place, stamp = self._make
-        try:
-            return StampedCache(place, stamp())
-        except (RuntimeError, OSError, TypeError):
-            return NullCache()  # no source file (a prompt) or no writable place: compile each time
-
-    def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Load compiled code for a signature."""
-        return self._cache.load_overload(sig, target_context)
-
-    def save_overload(self, sig: Any, cres: Any) -> None:
-        """Save compiled code for a signature, unless it holds addresses of this process."""
-        if cres.library.has_dynamic_globals:
-            return  # a function among the arguments; Numba would warn
-        self._cache.save_overload(sig, cres)
+def _keep(dispatcher: Any, inherited: str = "") -> Any:
+    """Keep what a dispatcher of one of the package's functions compiles, if that is possible."""
+    function = dispatcher.py_func
+    try:
+        place = _place_of(function)
+        dispatcher._cache = DiskCache(folder, lambda: f"{place} {inherited}")
+    except NoIdentityError:
+        pass
+    return dispatcher
 
 
-def use_cache(dispatcher: Any, stamp: Callable[[], str], place: Any = None) -> None:
-    """Cache what `dispatcher` compiles on disk, beside the source of `place` if it has one."""
-    dispatcher._cache = LazyCache(dispatcher.py_func if place is None else place, stamp)
+def _place_of(function: Any) -> str:
+    if not (function.__module__ or "").startswith("dualtape."):
+        raise NoIdentityError(function)
+    return f"{Path(function.__code__.co_filename).name} {identity(function)}"
 
 
 def _internal_compiler(*args: Any) -> Any:
@@ -98,11 +78,18 @@ def _internal_compiler(*args: Any) -> Any:
     return InternalCompiler(*args)
 
 
+def _inlined_compiler(*args: Any) -> Any:
+    from .linking import InlinedCompiler  # noqa: PLC0415
+
+    return InlinedCompiler(*args)
+
+
 _INTERNAL: dict[str, Any] = {
     "no_cpython_wrapper": True,
     "no_cfunc_wrapper": True,
     "pipeline_class": _internal_compiler,
 }
+_EXACT: dict[str, Any] = {"error_model": "numpy", "fastmath": False, "nogil": True}
 
 
 class Kernel:
@@ -113,15 +100,18 @@ class Kernel:
     of them would be a fifth of the package's import time.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    is_kernel = True
+
+    def __init__(self, function: Callable[..., Any], *, is_inlined: bool = False) -> None:
         self.py_func = function
+        self._is_inlined = is_inlined
         self.__doc__ = function.__doc__
 
     @functools.cached_property
     def _dispatcher(self) -> Any:
-        dispatcher = numba.njit(error_model="numpy", nogil=True, **_INTERNAL)(self.py_func)
-        use_cache(dispatcher, package_stamp)
-        return dispatcher
+        compiler = _inlined_compiler if self._is_inlined else _internal_compiler
+        options = {**_INTERNAL, **_EXACT, "pipeline_class": compiler}
+        return _keep(numba.njit(**options)(self.py_func))
 
     @functools.cached_property
     def _numba_type_(self) -> Any:
@@ -134,12 +124,17 @@ class Kernel:
         Numba refuses a function that calls itself for other types while those are inferred; the
         kernel of a level may call the one of a level below.
         """
-        return Kernel(self.py_func)
+        return Kernel(self.py_func, is_inlined=self._is_inlined)
 
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function of the package lazily; see `Kernel`."""
     return Kernel(function)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """Compile a kernel that is inlined however large it is: a hot one that gains by its caller."""
+    return Kernel(function, is_inlined=True)
 
 
 def internal(function: Callable[..., Any]) -> Any:
@@ -149,9 +144,7 @@ def internal(function: Callable[..., Any]) -> Any:
 
 def entry(function: Callable[..., Any]) -> Any:
     """Compile a function of the package that Python calls, lazily and with a cache on disk."""
-    dispatcher = numba.njit(error_model="numpy", nogil=True)(function)
-    use_cache(dispatcher, package_stamp)
-    return dispatcher
+    return _keep(numba.njit(**_EXACT)(function))
 
 
 @functools.cache
@@ -166,6 +159,26 @@ def compiled(function: Callable[..., Any]) -> Any:
     return numba.njit(error_model="numpy", nogil=True)(function)
 
 
+class _SpecializedTemplate(_OverloadFunctionTemplate):
+    """Numba's template of an overload, whose implementations are kept on disk."""
+
+    def _get_jit_decorator(self) -> Any:
+        def compile_chosen(**options: Any) -> Any:
+            flags = ConfigStack.top_or_none()
+            inherited = flags and (str(flags.fastmath), str(flags.error_model), flags.nrt)
+            return lambda function: _keep(numba.njit(**options)(function), repr(inherited))
+
+        return compile_chosen
+
+
+def _overload(stub: Any, choose: Any, *, strict: bool = True) -> None:
+    """Do what ``numba.extending.overload`` does, with our template."""
+    made = make_overload_template(stub, choose, _INTERNAL, strict, "never", target="cpu")
+    template = type(made)(made.__name__, (_SpecializedTemplate,), dict(made.__dict__))
+    infer(template)
+    infer_global(stub, types.Function(template))
+
+
 def generic(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile a helper of the package into its callers, anew for every type.
 
@@ -173,7 +186,8 @@ def generic(function: Callable[..., Any]) -> Callable[..., Any]:
     over the levels of their numbers.
     """
     function.__annotations__ = {}  # Numba would take them for types
-    return numba.extending.register_jitable(**_INTERNAL)(function)
+    _overload(function, lambda *_args, **_named: function, strict=False)
+    return function
 
 
 def specialized(stub: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -190,7 +204,7 @@ def specialized(stub: Callable[..., Any]) -> Callable[[Callable[..., Any]], Call
             return implementation
 
         chosen.__signature__ = _without_annotations(choose)  # type: ignore[attr-defined]
-        numba.extending.overload(stub, jit_options=_INTERNAL)(chosen)
+        _overload(stub, chosen)
         return choose
 
     return register

@@ -36,7 +36,7 @@ from numba.extending import intrinsic
 from numba.np.ufunc.array_exprs import RewriteArrayExprs
 
 from ._rule import Rule
-from .aliasing import Aliases, constant_of, is_library, writes_of
+from .aliasing import Aliases, constant_of, writes_of
 from .constructors import refuse_foreign_numbers
 from .conversion import array_from
 from .elementary import SCIPY
@@ -44,6 +44,7 @@ from .emit import invoke
 from .errors import ArgumentError, MissingRuleError, UnsupportedFunctionError
 from .fusion import Fuse, FusePlain
 from .increments import keep_rows
+from .known import APPLIED_TRANSFORMS, CUSTOM_RULES, STATIC_TRANSFORMS, is_library
 from .labels import label_operations
 from .linking import Linked
 from .memory import Forgetful, remembered
@@ -53,12 +54,6 @@ from .seed import list_to_numbers, to_numbers
 from .stencil import is_stencil, stencil_twin
 
 __all__ = ["ActivatingCompiler", "activated_type", "is_user_function", "twin"]
-
-CUSTOM_RULES: dict[Any, Rule] = {}
-STATIC_TRANSFORMS: set[Any] = set()
-"""Functions like grad: called with constants in a user's function, evaluated at compile time."""
-APPLIED_TRANSFORMS: dict[Any, Any] = {}
-"""Functions like jvp, whose first argument is a constant, with what makes them of it."""
 
 
 def activated_type(ty: Any, number: NumberType) -> Any:

@@ -13,13 +13,15 @@ import numpy as np
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
+from numba.np import arrayobj
 
 from ._jit import kernel, specialized
+from .allocation import empty_array, no_array
 from .errors import ArgumentError
 from .numbertype import NumberType, partial_type
-from .seed import as_number, flat_view, flattened
+from .seed import as_number, empty_numbers, flat_view, flattened
 from .sweeps import reverse_sweep, vector_sweep
-from .tape import item_size, lent_array, tape_at, typed_view
+from .tape import field_pointer, tape_at, typed_view
 
 __all__ = ["row_of", "rows_of", "sweep_gradient", "sweep_rows", "track_array", "tracked"]
 
@@ -62,48 +64,71 @@ def track_array(out: Any, x: Any, first: Any, address: Any, like: Any) -> None:
         flat[i] = tracked(source[i], first + i, address, like)
 
 
-@kernel
-def lend_inputs(address: Any, count: Any, like: Any) -> None:
-    """Make room in the tape for its inputs."""
-    tape_at(address).lend(count * item_size(like))
+def lent_array(
+    context: Any, builder: Any, address: Any, first: Any, shape: list[Any], number: Any
+) -> Any:
+    """Return the inputs of a tape from number `first` on as an array of numbers, borrowed.
+
+    They live in the tape: calls allocate nothing, and a function that raises holds nothing, since
+    Numba drops no references then.
+    """
+    inputs = types.Array(types.uint8, 1, "C")
+    pointer = field_pointer(context, builder, address, "inputs")
+    source = context.make_array(inputs)(context, builder, value=builder.load(pointer))
+    view = types.Array(number, len(shape), "C")
+    out = context.make_array(view)(context, builder)
+    size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(number)))
+    strides = [size]
+    for extent in reversed(shape[1:]):
+        strides.insert(0, builder.mul(strides[0], extent))
+    data = builder.gep(source.data, [builder.mul(first, size)])
+    arrayobj.populate_array(
+        out,
+        data=builder.bitcast(data, out.data.type),
+        shape=shape,
+        strides=strides[: len(shape)],
+        itemsize=size,
+        meminfo=None,
+        parent=None,
+    )
+    return out._getvalue()
 
 
 @kernel
-def lent_input(address: Any, first: Any, x: Any, like: Any) -> Any:
-    """Return uninitialised numbers in the shape of `x`, in the memory of the tape."""
-    return lent_array(tape_at(address).inputs, first, x, like)
+def reserve_inputs(address: Any, count: Any, nbytes: Any) -> None:
+    """Append the rows of the inputs, and make room for so many bytes of them; see `lent_array`."""
+    tape = tape_at(address)
+    more = nbytes - tape.inputs.size
+    if more > 0:
+        tape.check(more)
+        tape.inputs = empty_array(nbytes, np.uint8)
+        tape.taken += more
+    tape.reserve(count)
 
 
 @kernel
 def drop_inputs(address: Any) -> None:
     """Give back the memory of the inputs, after the recording."""
-    tape_at(address).inputs = np.empty(0, np.uint8)
+    tape = tape_at(address)
+    tape.taken -= tape.inputs.size
+    tape.inputs = no_array(np.uint8)
 
 
 @kernel
 def rows_of(y: Any) -> Any:
     """Return the rows of the elements of an array of numbers, in its shape."""
-    rows, source = np.empty(y.shape, np.int64), flattened(y)
-    flat = rows.reshape(rows.size)
+    rows, source = empty_numbers(y.shape, np.int64(0)), flattened(y)
+    flat = flat_view(rows)
     for i in range(flat.size):
         flat[i] = row_of(source[i])
     return rows
 
 
-def wide_like(a: Any) -> Any:
-    """Return a zero of the type of the partials of a tape for these results (compiled only)."""
-    raise NotImplementedError
-
-
-@specialized(wide_like)
-def _wide_like(a: Any) -> Any:
+@intrinsic
+def wide_like(typingctx: Any, a: Any) -> Any:
+    """Return a zero of the type of the partials of a tape for these results."""
     wide = partial_type(a.dtype)
-
-    @intrinsic
-    def zero(typingctx: Any) -> Any:
-        return wide(), lambda context, builder, sig, args: context.get_constant_null(wide)
-
-    return lambda a: zero()
+    return wide(a), lambda context, builder, sig, args: context.get_constant_null(wide)
 
 
 @kernel
@@ -273,10 +298,10 @@ def _item_of(x: Any, i: Any) -> Any:
 @kernel
 def empty_rows(size: Any) -> Any:
     """Return room for rows."""
-    return np.empty(size, np.int64)
+    return empty_array(size, np.int64)
 
 
 @kernel
 def ravel(matrix: Any) -> Any:
-    """Return the elements in row-major order."""
-    return matrix.reshape(matrix.size)
+    """Return the elements of a contiguous array in row-major order."""
+    return flat_view(matrix)

@@ -14,7 +14,6 @@ comprehension.
 
 from __future__ import annotations
 
-import builtins
 from collections.abc import Callable, Iterator
 from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any
@@ -26,6 +25,7 @@ from numba.core.compiler import run_frontend
 from numba.np.unsafe.ndarray import empty_inferred
 
 from .conversion import array_from
+from .known import is_library
 from .memory import remembered
 
 __all__ = ["Aliases", "constant_of", "written_arguments"]
@@ -361,11 +361,3 @@ def writes_of(function: Any) -> frozenset[int]:
     if not isinstance(py_func, FunctionType) or is_library(py_func):
         return frozenset()
     return written_arguments(py_func)
-
-
-def is_library(function: Any) -> bool:
-    """Whether a function is one that Numba (or this package) knows by itself."""
-    module = (getattr(function, "__module__", None) or "").partition(".")[0]
-    return module in ("numpy", "numba", "math", "scipy", "builtins", "dualtape", "operator") or (
-        function in vars(builtins).values()
-    )

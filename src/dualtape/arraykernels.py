@@ -11,11 +11,19 @@ from typing import Any
 
 import numpy as np
 from numba.core import types
+from numba.extending import intrinsic
 
 from ._jit import generic, kernel, specialized
 from .conversion import values
 from .elementary import value
-from .matmul import is_tracked_product, number_like, tracked_dot, tracked_sum
+from .emit import invoke
+from .matmul import (
+    is_tracked_product,
+    number_like,
+    tracked_dot,
+    tracked_product,
+    tracked_sum,
+)
 from .planes import times
 from .seed import element_like, empty_numbers
 
@@ -295,26 +303,33 @@ def outer(a: Any, b: Any) -> Any:
     return out
 
 
-@kernel
-def dot(a: Any, b: Any) -> Any:
+@intrinsic
+def dot(typingctx: Any, a: Any, b: Any) -> Any:
     """np.dot and @ of vectors and matrices."""
-    return product_of(a, b)
+    pair, function = (a.ndim, b.ndim), untracked_product
+    if is_tracked_product(a, b):
+        function = tracked_dot if pair == (1, 1) else tracked_product
+    found = typingctx.resolve_value_type(function).get_call_type(typingctx, (a, b), {})
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return invoke(context, builder, function, sig.args, args)[1]
+
+    return found.return_type(a, b), codegen
 
 
-def product_of(a: Any, b: Any) -> Any:
-    """Matrix product (compiled code only)."""
+def untracked_product(a: Any, b: Any) -> Any:
+    """Product of vectors and matrices in forward mode (compiled code only)."""
     raise NotImplementedError
 
 
-@specialized(product_of)
-def _product_of(a: Any, b: Any) -> Any:
+@specialized(untracked_product)
+def _untracked_product(a: Any, b: Any) -> Any:
     pair = a.ndim, b.ndim
-    is_tracked = is_tracked_product(a, b)
     if pair == (1, 1):
-        return (lambda a, b: tracked_dot(a, b)) if is_tracked else _vector_vector
+        return _vector_vector
     large = _MATRIX_PRODUCTS.get(pair)
-    if large is None or is_tracked:
-        return large
+    if large is None:
+        return None
     small = _PRODUCTS[pair]
 
     def of_size(a: Any, b: Any) -> Any:
@@ -350,7 +365,7 @@ def _matrix_vector(a: Any, b: Any) -> Any:
 
 @generic
 def _vector_matrix(a: Any, b: Any) -> Any:
-    return product_of(np.transpose(b), a)
+    return dot(np.transpose(b), a)
 
 
 @generic

@@ -157,7 +157,9 @@ type_global(operator.setitem, _NoActiveItem)
 
 
 def kernel_at(kernel: Any, args: Any) -> Any:
-    """Return a kernel for the highest level of its arguments."""
+    """Return a kernel for the highest level of its arguments; an intrinsic is one for all."""
+    if not hasattr(kernel, "at"):
+        return kernel
     return kernel.at(max(level(highest_number(arg)) for arg in args))
 
 

@@ -19,9 +19,9 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from ._jit import kernel, specialized
-from .adjoints import row_of
+from ._jit import kernel
 from .emit import invoke
+from .layouts import COUNT, FIRST, line_of, offset_of, set_word, set_words, word
 from .numbertype import level, partial_type
 from .seed import empty_numbers, flat_view, flattened
 from .tape import BLOCK_FIELDS, grow, item_size, tape_at, typed_view
@@ -31,17 +31,15 @@ __all__ = [
     "add_entry",
     "add_to_adjoint",
     "add_to_rows",
-    "adjoint_address",
-    "adjoint_of_rows",
-    "adjoint_window",
+    "adjoint_of",
     "close_statement",
     "emit_adjoint",
     "has_rows",
     "load_array",
     "open_statement",
+    "place_in",
     "store_array",
     "store_rows",
-    "tape_on",
 ]
 
 ADJOINT_ARGS = (types.int64,) * 4
@@ -65,19 +63,27 @@ def emit_adjoint(context: Any, builder: Any, name: str, body: Callable[..., None
     return builder.ptrtoint(function, ir.IntType(64))
 
 
-@intrinsic
-def adjoint_address(typingctx: Any, adjoint: Any, like: Any) -> Any:
-    """Return the address of a block adjoint made of a kernel ``(address, ..., width, like)``."""
-    sig = types.int64(adjoint, like)
+def adjoint_of(adjoint: Any) -> Any:
+    """Return what gives the address of a block adjoint: of the kernel's form for a level.
 
-    def codegen(context: Any, builder: Any, _: Any, args: Any) -> Any:
-        def body(inner: Any, arguments: Any) -> None:
-            values = [*arguments, context.get_constant_null(like)]
-            invoke(context, inner, adjoint.dispatcher, (*ADJOINT_ARGS, like), values)
+    Its last argument tells the numbers of the block, or is a tuple of what does, whose last item
+    has the level.
+    """
 
-        return emit_adjoint(context, builder, adjoint.dispatcher.__name__, body)
+    @intrinsic
+    def address_of_adjoint(typingctx: Any, like: Any) -> Any:
+        of_level = adjoint.at(level(like[-1] if isinstance(like, types.BaseTuple) else like))
 
-    return sig, codegen
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            def body(inner: Any, arguments: Any) -> None:
+                values = [*arguments, context.get_constant_null(like)]
+                invoke(context, inner, of_level, (*ADJOINT_ARGS, like), values)
+
+            return emit_adjoint(context, builder, adjoint.py_func.__name__, body)
+
+        return types.int64(like), codegen
+
+    return address_of_adjoint
 
 
 @kernel
@@ -139,66 +145,72 @@ def add_to_adjoint(adjoint: Any, rows: Any, more: Any, lane: Any, width: Any) ->
 
 
 @kernel
-def store_rows(address: Any, a: Any, number: Any) -> Any:
-    """Keep the rows of an array's elements of the type of `number`; return the offset.
+def place_in(address: Any, offset: Any) -> Any:
+    """Return the address of what is at an offset in the arena, until more is stored there."""
+    return data_address(tape_at(address).arena) + offset
 
-    Rows that follow each other, as those of inputs and of results of blocks do, take no room.
+
+@intrinsic
+def data_address(typingctx: Any, a: Any) -> Any:
+    """Return the address of an array's first element."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        data = context.make_array(a)(context, builder, args[0]).data
+        return builder.ptrtoint(data, ir.IntType(64))
+
+    return types.int64(a), codegen
+
+
+@kernel
+def store_rows(address: Any, rows: Any) -> Any:
+    """Keep the rows of an array's elements, told by their layout; return the offset.
+
+    Rows that follow each other, as those of inputs and of results of blocks do, take no room;
+    there are none where all elements are constant.
     """
-    told_at = tape_at(address).store(16)
-    count, first = row_range(a, number)
-    told = load_array(address, told_at, 2, np.int64(0))
-    told[0], told[1] = count, first
-    if first < 0:
-        rows_at = tape_at(address).store(8 * count)
-        rows, source = load_array(address, rows_at, count, np.int64(0)), flattened(a)
-        for i in range(count):
-            rows[i] = row_of(source[i])
-        load_array(address, told_at, 2, np.int64(0))[1] = -1 - rows_at
+    tape, first = tape_at(address), word(rows, FIRST)
+    told_at = tape.store(16)
+    count = word(rows, COUNT)
+    row = word(first, 0) if count > 0 else 0
+    gaps, found = np.int64(row == 0), row
+    length, step = line_of(rows) if count > 0 else (1, 0)
+    for start in range(0, count, length):
+        at = first + offset_of(rows, start)
+        for i in range(length):
+            gaps |= word(at + i * step, 0) ^ (row + start + i)
+    if gaps != 0:
+        listed_at = tape.store(8 * count)
+        listed = place_in(address, listed_at)
+        for start in range(0, count, length):
+            at = first + offset_of(rows, start)
+            for i in range(length):
+                found |= word(at + i * step, 0)
+                set_word(listed, start + i, word(at + i * step, 0))
+        row = -1 - listed_at
+        if found == 0:  # the list is not needed: its room is given back
+            count, row, tape.arena_used = 0, 0, listed_at
+    told = place_in(address, told_at)
+    set_words(told, (count, row))
     return told_at
-
-
-def row_range(a: Any, number: Any) -> tuple[int, int]:
-    """Return how many rows there are, 0 if all elements are constant, and the first of them.
-
-    It is -1 where they do not follow each other.  An array of numbers of a lower level has no rows
-    on this tape (compiled code only).
-    """
-    raise NotImplementedError
-
-
-@specialized(row_range)
-def _row_range(a: Any, number: Any) -> Any:
-    if level(a.dtype) != number.level:
-        return lambda a, number: (np.int64(0), np.int64(0))
-
-    def of_numbers(a: Any, number: Any) -> Any:
-        if tape_of(a) == 0:
-            return np.int64(0), np.int64(0)
-        source = flattened(a)
-        first = row_of(source[0])
-        gaps = np.int64(first == 0)
-        for i in range(source.size):
-            gaps |= row_of(source[i]) ^ (first + i)
-        return source.size, first if gaps == 0 else np.int64(-1)
-
-    return of_numbers
 
 
 @kernel
 def has_rows(address: Any, offset: Any) -> Any:
     """Return whether `store_rows` kept any."""
-    return load_array(address, offset, 1, np.int64(0))[0] > 0
+    return word(place_in(address, offset), 0) > 0
 
 
 @kernel
 def add_to_rows(address: Any, offset: Any, adjoint: Any, more: Any, lane: Any, width: Any) -> None:
     """Add an array to the adjoints of the rows that `store_rows` kept."""
-    told, source = load_array(address, offset, 2, np.int64(0)), flattened(more)
-    count, first = told[0], told[1]
+    told, source = place_in(address, offset), flattened(more)
+    count, first = word(told, 0), word(told, 1)
     if first < 0:
-        add_to_adjoint(
-            adjoint, load_array(address, -1 - first, count, np.int64(0)), more, lane, width
-        )
+        listed = place_in(address, -1 - first)
+        for i in range(count):
+            if word(listed, i) > 0:
+                at = word(listed, i) * width + lane
+                adjoint[at] = adjoint[at] + source[i]
         return
     if width == 1:
         window = adjoint[first : first + count]
@@ -208,39 +220,6 @@ def add_to_rows(address: Any, offset: Any, adjoint: Any, more: Any, lane: Any, w
     for i in range(count):
         at = (first + i) * width + lane
         adjoint[at] = adjoint[at] + source[i]
-
-
-@kernel
-def adjoint_of_rows(address: Any, offset: Any, adjoint: Any, width: Any) -> Any:
-    """Return the adjoints of the rows that `store_rows` kept as a view; empty if there is none."""
-    told = load_array(address, offset, 2, np.int64(0))
-    count = told[0] if told[1] >= 0 and width == 1 else np.int64(0)
-    return adjoint[told[1] : told[1] + count]
-
-
-def tape_on(a: Any, number: Any) -> int:
-    """Return the tape of an array's elements of the type of `number`; 0 if they are all constant.
-
-    An array of a lower level has a tape of its own, which is none here (compiled code only).
-    """
-    raise NotImplementedError
-
-
-@specialized(tape_on)
-def _tape_on(a: Any, number: Any) -> Any:
-    if level(a.dtype) == number.level:
-        return lambda a, number: tape_of(a)
-    return lambda a, number: np.int64(0)
-
-
-@kernel
-def adjoint_window(adjoint: Any, first: Any, count: Any, lane: Any, width: Any) -> Any:
-    """Return the adjoints of the rows from `first`: a view where they are not interleaved."""
-    if width == 1:
-        return adjoint[first : first + count]
-    out = empty_numbers((count,), adjoint[0])
-    gather_adjoint(adjoint, first, out, lane, width)
-    return out
 
 
 @kernel

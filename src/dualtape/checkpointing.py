@@ -9,12 +9,14 @@ from typing import Any
 from numba.core import types
 from numba.extending import overload
 
-from .activate import APPLIED_TRANSFORMS, STATIC_TRANSFORMS, twin
-from .checkpoint import checkpoint_driver
+from .activate import twin
 from .driver import Transform
+from .known import APPLIED_TRANSFORMS, STATIC_TRANSFORMS
 from .loop import loop_driver
-from .making import cached, checked_function, in_compiled_code, name_of, py_func_of
+from .making import cached, checked_function, name_of, py_func_of
 from .memory import remembered
+from .named import in_compiled_code
+from .recomputing import checkpoint_driver
 
 __all__ = ["checkpoint", "checkpoint_loop", "same_signature"]
 

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from ._jit import entry
+from ._jit import entry, kernel
+from .allocation import copy_items, empty_array, fill_items, larger, smaller, zero_array
 
 __all__ = [
     "row_coloring",
@@ -88,16 +89,24 @@ def _largest_first(indptr: Any) -> Any:
     return np.argsort(-np.diff(indptr), kind="stable").astype(np.int32)
 
 
+@kernel
+def minus_ones(size: Any) -> Any:
+    """Return an array of -1."""
+    made = empty_array(size, np.int32)
+    fill_items(made, 0, size, -1)
+    return made
+
+
 @entry
 def _transpose(indptr: Any, indices: Any, columns: Any) -> Any:
-    start = np.zeros(columns + 1, np.int32)
+    start = zero_array(columns + 1, np.int32)
     for column in indices:
         start[column + 1] += 1
     for j in range(columns):
         start[j + 1] += start[j]
-    rows = np.empty(indices.size, np.int32)
-    order = np.empty(indices.size, np.int32)
-    filled = start[:-1].copy()
+    rows, order = empty_array(indices.size, np.int32), empty_array(indices.size, np.int32)
+    filled = empty_array(columns, np.int32)
+    copy_items(filled, start, columns)
     for i in range(indptr.size - 1):
         for k in range(indptr[i], indptr[i + 1]):
             at = filled[indices[k]]
@@ -108,8 +117,7 @@ def _transpose(indptr: Any, indices: Any, columns: Any) -> Any:
 
 @entry
 def _row_coloring(indptr: Any, indices: Any, column_ptr: Any, rows: Any, order: Any) -> Any:
-    colors = np.full(indptr.size - 1, -1, np.int32)
-    forbidden = np.full(indptr.size, -1, np.int32)
+    colors, forbidden = minus_ones(indptr.size - 1), minus_ones(indptr.size)
     for i in order:
         for k in range(indptr[i], indptr[i + 1]):
             j = indices[k]
@@ -126,9 +134,8 @@ def _row_coloring(indptr: Any, indices: Any, column_ptr: Any, rows: Any, order: 
 @entry
 def _star_coloring(indptr: Any, indices: Any, order: Any) -> Any:
     n = indptr.size - 1
-    colors = np.full(n, -1, np.int32)
-    members = np.zeros(n + 1, np.int32)  # how many vertices have a color
-    forbidden = np.full(n + 1, -1, np.int32)
+    colors, forbidden = minus_ones(n), minus_ones(n + 1)
+    members = zero_array(n + 1, np.int32)  # how many vertices have a color
     for v in order:
         for w in indices[indptr[v] : indptr[v + 1]]:
             if w == v:
@@ -158,12 +165,12 @@ def _star_coloring(indptr: Any, indices: Any, order: Any) -> Any:
 @entry
 def _star_places(indptr: Any, indices: Any, colors: Any) -> Any:
     n = indptr.size - 1
-    places = np.full((indices.size, 2), -1, np.int32)
+    places = minus_ones(2 * indices.size).reshape((indices.size, 2))
     count = 0  # of colors
     for color in colors:
-        count = max(count, color + 1)
-    seen = np.zeros((2, count), np.int32)  # row that saw a color last (from 1), how often
-    alone = np.zeros(indices.size, np.bool_)
+        count = larger(count, color + 1)
+    seen = zero_array((2, count), np.int32)  # row that saw a color last (from 1), how often
+    alone = zero_array(indices.size, np.bool_)
     for i in range(n):
         for k in range(indptr[i], indptr[i + 1]):
             color = colors[indices[k]]
@@ -190,28 +197,29 @@ def _star_places(indptr: Any, indices: Any, colors: Any) -> Any:
 def _symmetric_pattern(indptr: Any, indices: Any) -> Any:
     n = indptr.size - 1
     column_ptr, rows, _ = _transpose(indptr, indices, n)
-    start = np.zeros(n + 1, np.int32)
-    merged = np.empty(2 * indices.size, np.int32)
+    start, merged = zero_array(n + 1, np.int32), empty_array(2 * indices.size, np.int32)
     count = 0
     for i in range(n):
         a, b = indptr[i], column_ptr[i]
         while a < indptr[i + 1] or b < column_ptr[i + 1]:
             left = indices[a] if a < indptr[i + 1] else np.int32(n)
             right = rows[b] if b < column_ptr[i + 1] else np.int32(n)
-            merged[count] = min(left, right)
+            merged[count] = smaller(left, right)
             a += left <= right
             b += right <= left
             count += 1
         start[i + 1] = count
-    return start, merged[:count].copy()
+    union = empty_array(count, np.int32)
+    copy_items(union, merged, count)
+    return start, union
 
 
 @entry
 def _upper_places(indptr: Any, indices: Any, given_ptr: Any, given: Any) -> Any:
-    places = np.empty(indices.size, np.int64)
+    places = empty_array(indices.size, np.int64)
     for i in range(indptr.size - 1):
         for k in range(indptr[i], indptr[i + 1]):
-            row, column = min(np.int32(i), indices[k]), max(np.int32(i), indices[k])
+            row, column = smaller(i, indices[k]), larger(i, indices[k])
             for _ in range(2):
                 lo, hi = given_ptr[row], given_ptr[row + 1]
                 at = lo + np.searchsorted(given[lo:hi], column)

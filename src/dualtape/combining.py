@@ -13,7 +13,7 @@ from numba.core import types
 from numba.extending import register_jitable
 
 from ._jit import kernel, specialized
-from .arraykernels import extreme, outer, primal_of, product_of
+from .arraykernels import dot, extreme, outer, primal_of
 from .conversion import array_of, promoted_zero, values
 from .elementary import value
 from .matmul import number_like
@@ -147,7 +147,7 @@ def windows(a: Any, v: Any, mode: Any) -> Any:
     for i in range(out.size):
         at = i - before
         low, high = max(0, at), min(a.size, at + n)
-        out[i] = product_of(a[low:high], v[low - at : high - at])
+        out[i] = dot(a[low:high], v[low - at : high - at])
     return out
 
 

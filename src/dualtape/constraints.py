@@ -15,7 +15,7 @@ from .forms import Fitting
 from .making import checked_function
 from .memoize import value_and_jacobian_for
 from .memory import remembered
-from .sparse_hessian import sparse_hessian
+from .sparse_second import sparse_hessian
 from .transforms import hessian
 
 __all__ = ["for_trust_constr", "with_derivatives"]

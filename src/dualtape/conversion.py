@@ -205,33 +205,15 @@ def _primals(a: Any) -> Any:
     return lambda a: primals(values_of(a, base_zero(a)))
 
 
-def base_zero(a: Any) -> Any:
-    """Return a zero of the elements' base type (compiled code only)."""
-    raise NotImplementedError
-
-
-@specialized(base_zero)
-def _base_zero(a: Any) -> Any:
+@intrinsic
+def base_zero(typingctx: Any, a: Any) -> Any:
+    """Return a zero of the elements' base type."""
     base = a.dtype.base
-
-    @intrinsic
-    def zero(typingctx: Any) -> Any:
-        return base(), lambda context, builder, sig, args: context.get_constant_null(base)
-
-    return lambda a: zero()
+    return base(a), lambda context, builder, sig, args: context.get_constant_null(base)
 
 
-def promoted_zero(x: Any, y: Any, z: Any) -> Any:
-    """Return a zero of the type that holds all of these, or their elements (compiled code only)."""
-    raise NotImplementedError
-
-
-@specialized(promoted_zero)
-def _promoted_zero(x: Any, y: Any, z: Any) -> Any:
+@intrinsic
+def promoted_zero(typingctx: Any, x: Any, y: Any, z: Any) -> Any:
+    """Return a zero of the type that holds all of these, or their elements."""
     number = promote([types.unliteral(getattr(ty, "dtype", ty)) for ty in (x, y, z)])
-
-    @intrinsic
-    def zero(typingctx: Any) -> Any:
-        return number(), lambda context, builder, sig, args: context.get_constant_null(number)
-
-    return lambda x, y, z: zero()
+    return number(x, y, z), lambda context, builder, sig, args: context.get_constant_null(number)

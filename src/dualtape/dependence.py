@@ -20,195 +20,262 @@ A. Griewank and A. Walther, Evaluating Derivatives, 2nd ed., SIAM 2008, chapters
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ._jit import entry, kernel
-from .tape import BLOCK_FIELDS, MARK, tape_at
+from .allocation import copy_items, empty_array, larger, zero_array
+from .tape import BLOCK_FIELDS, MARK, tape_at, typed_view
 
-__all__ = ["elimination_plan", "pattern_by_bits", "tape_arrays"]
+__all__ = [
+    "Plan",
+    "Structure",
+    "elimination_plan",
+    "in_blocks",
+    "own_entries",
+    "pattern_by_bits",
+    "structure_of",
+]
 
-ONE = np.uint32(2**32 - 1)  # the gradient of an input, as a source
+
+class Structure(NamedTuple):
+    """A recording of doubles, for Python to look at.
+
+    Attributes
+    ----------
+    row_end, col, partial : array
+        As on the tape.
+    blocks : array of int64
+        As on the tape, a row for each.
+    owner, first : array of int64
+        The row that every statement belongs to, and its first entry that is no mark.
+    end : array of int64
+        The entry after its last.
+    """
+
+    row_end: Any
+    col: Any
+    partial: Any
+    blocks: Any
+    owner: Any
+    first: Any
+    end: Any
+
+
+def structure_of(address: int) -> Structure:
+    """Return the structure of the tape at an address, and its partials, copied."""
+    row_end, col, partial, blocks = _tape_arrays(address)
+    end = row_end.astype(np.int64)
+    first = np.concatenate([end[:1], end[:-1]])
+    owner = np.arange(end.size)
+    leading = np.append(col, np.uint32(0))[first]
+    marked = np.flatnonzero((end > first) & (leading >= MARK))
+    owner[marked] = leading[marked] - MARK
+    first[marked] += 1
+    return Structure(row_end, col, partial, blocks.reshape(-1, BLOCK_FIELDS), owner, first, end)
 
 
 @entry
-def tape_arrays(address: Any) -> Any:
-    """Return copies of a tape's row ends and columns, and first and last row of its blocks."""
+def _tape_arrays(address: Any) -> Any:
     tape = tape_at(address)
-    ranges = np.empty((tape.blocks, 2), np.int64)
-    for i in range(tape.blocks):
-        ranges[i, 0] = tape.block[i * BLOCK_FIELDS]
-        ranges[i, 1] = tape.block[i * BLOCK_FIELDS + 1]
-    return tape.row_end[: tape.rows].copy(), tape.col[: tape.entries].copy(), ranges
+    row_end = empty_array(tape.rows, np.uint32)
+    copy_items(row_end, tape.row_end, tape.rows)
+    col = empty_array(tape.entries, np.uint32)
+    copy_items(col, tape.col, tape.entries)
+    partial = empty_array(tape.entries, np.float64)
+    copy_items(partial, typed_view(tape.partial, 0.0), tape.entries)
+    block = empty_array(tape.blocks * BLOCK_FIELDS, np.int64)
+    copy_items(block, tape.block, tape.blocks * BLOCK_FIELDS)
+    return row_end, col, partial, block
 
 
-@kernel
-def entries_of(row_end: Any, col: Any, row: Any) -> Any:
-    """Return the row that a statement belongs to, its first entry and the one after the last."""
-    lo, hi = np.int64(row_end[row - 1]), np.int64(row_end[row])
-    if hi > lo and col[lo] >= MARK:
-        return np.int64(col[lo] - MARK), lo + 1, hi
-    return np.int64(row), lo, hi
+def in_blocks(given: Structure) -> Any:
+    """Return which rows are results of blocks."""
+    inside = np.zeros(given.row_end.size + 1, np.int64)
+    np.add.at(inside, given.blocks[:, :2], [1, -1])
+    return np.cumsum(inside[:-1]) > 0
 
 
-@kernel
-def needed_rows(row_end: Any, col: Any, outputs: Any, n: Any) -> Any:
-    """Return which rows outputs depend on, and how many entries those rows have."""
-    needed = np.zeros(row_end.size, np.bool_)
-    count = 0
-    for row in outputs:
-        needed[row] = True
-    needed[0] = False
-    for row in range(row_end.size - 1, n, -1):
-        owner, lo, hi = entries_of(row_end, col, row)
-        if needed[owner]:
-            count += hi - lo
-            for e in range(lo, hi):
-                needed[col[e]] = True
-    return needed, count
+def own_entries(given: Structure) -> tuple[Any, Any]:
+    """Return every entry that is no mark, and the row that it belongs to."""
+    is_mark = np.zeros(given.col.size, np.bool_)
+    is_mark[given.first[given.owner != np.arange(given.owner.size)] - 1] = True
+    return np.flatnonzero(~is_mark), np.repeat(given.owner, given.end - given.first)
 
 
-@kernel
-def chains(row_end: Any, col: Any, n: Any) -> Any:
-    """Return the last statement of every row, and the one before each of the same row.
+class Plan(NamedTuple):
+    """How to eliminate the intermediate rows of a tape.
 
-    The entries of a sum that keeps its row are those of several statements.  Nothing reads it
-    before the last of them, so there all of it is known.
+    The gradient of input j is one entry at place j - 1, which is 1; those of other rows follow.
+
+    Attributes
+    ----------
+    found : bool
+        Whether there is a plan: outputs need no block, and not too many multiplications.
+    needed : int
+        Entries of the rows that outputs depend on.
+    start, length : array
+        Where the gradient of every row is.
+    columns : array
+        The columns of all gradients.
+    target, source, at : array
+        ``gradient[target] += partial[at] * gradient[source]`` in this order.
     """
-    last = np.arange(row_end.size)
-    before = np.full(row_end.size, -1, np.int64)
-    for row in range(n + 1, row_end.size):
-        owner, _, _ = entries_of(row_end, col, row)
-        if owner != row:
-            before[row], last[owner] = last[owner], row
-    return last, before
+
+    found: bool
+    needed: int
+    start: Any
+    length: Any
+    columns: Any
+    target: Any
+    source: Any
+    at: Any
+
+
+def elimination_plan(given: Structure, outputs: Any, n: int, limit: int) -> Plan:
+    """Return the plan for these rows of outputs, 0 where one does not depend on inputs.
+
+    The inputs are the rows 1 to n; beyond `limit` multiplications there is no plan.
+    """
+    needed = np.zeros(given.row_end.size, np.bool_)
+    needed[outputs] = True
+    needed[0] = False
+    parts = given.col, given.owner, given.first, given.end
+    found, count, start, length, columns, used, steps, operations = _eliminated(
+        *parts, needed, in_blocks(given), n, limit
+    )
+    target, source, at = steps[: 3 * operations].reshape(-1, 3).T
+    return Plan(found, count, start, length, columns[:used], target, source, at)
 
 
 @kernel
-def longer(a: Any, used: Any, more: Any) -> Any:
-    """Return an array with room for `more` elements behind the first `used`."""
-    if used + more <= a.size:
+def mark_needed(
+    col: Any, owner: Any, first: Any, end: Any, needed: Any, in_block: Any, n: Any
+) -> Any:
+    """Mark all rows that needed ones depend on.
+
+    Return how many entries those have, and whether no result of a block is among them.
+    """
+    count, found = 0, True
+    for row in range(owner.size - 1, n, -1):
+        if needed[owner[row]]:
+            found &= not in_block[row]
+            count += end[row] - first[row]
+            for e in range(first[row], end[row]):
+                needed[col[e]] = True
+    return count, found
+
+
+@kernel
+def longer(a: Any, used: Any, size: Any) -> Any:
+    """Return an array of at least this size with the same first items."""
+    if size <= a.size:
         return a
-    grown = np.empty(max(2 * a.size, used + more), a.dtype)
-    grown[:used] = a[:used]
+    grown = empty_array(larger(2 * a.size, size), a.dtype)
+    copy_items(grown, a, used)
     return grown
 
 
 @entry
-def elimination_plan(row_end: Any, col: Any, ranges: Any, outputs: Any, n: Any, limit: Any) -> Any:
-    """Return how to eliminate the intermediate rows of a tape.
+def _eliminated(
+    col: Any, owner: Any, first: Any, end: Any, needed: Any, in_block: Any, n: Any, limit: Any
+) -> Any:
+    """Return what `Plan` tells, multiplications in one array: target, source, entry.
 
-    Parameters
-    ----------
-    row_end, col, ranges : array
-        As from `tape_arrays`.
-    outputs : array
-        Rows of the outputs; 0 where one does not depend on inputs.
-    n : int
-        The inputs are the rows 1 to n.
-    limit : int
-        Most multiplications; beyond, and where outputs need a block, there is no plan.
-
-    Returns
-    -------
-    found : bool
-    needed : int
-        Entries of the rows that outputs depend on.
-    start, length, columns : array
-        Where the gradient of each row is, and the columns of all gradients.
-    target, source, at : array
-        ``gradient[target] += partial[at] * gradient[source]`` in this order; a source `ONE` is 1.
+    The entries of a sum that keeps its row are those of several statements.  Nothing reads it
+    before the last of them, so there all of it is known.
     """
-    rows = row_end.size
-    needed, count = needed_rows(row_end, col, outputs, n)
-    last, before = chains(row_end, col, n)
-    start, length = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
-    columns = np.empty(count + 16, np.uint32)
-    target = np.empty(count + 16, np.uint32)
-    source, at = target.copy(), target.copy()
-    mark, slot = np.zeros(n, np.int64), np.zeros(n, np.int64)
-    used = ops = 0
-    found = count <= limit
-    for k in range(ranges.shape[0]):
-        for row in range(ranges[k, 0], ranges[k, 1]):
-            found &= not needed[row]
-    row = n
-    while found and row < rows - 1:
-        row += 1
-        owner, _, _ = entries_of(row_end, col, row)
-        if not needed[owner] or last[owner] != row:
+    rows = owner.size
+    count, found = mark_needed(col, owner, first, end, needed, in_block, n)
+    last, before = empty_array(rows, np.int64), empty_array(rows, np.int64)
+    for row in range(rows):
+        last[row], before[row] = row, -1
+        if owner[row] != row:
+            before[row], last[owner[row]] = last[owner[row]], row
+    start, length = zero_array(rows, np.int64), zero_array(rows, np.int64)
+    mark, slot = zero_array(n, np.int64), empty_array(n, np.int64)
+    columns = empty_array(n + count + 16, np.uint32)
+    steps = empty_array(3 * count + 48, np.uint32)
+    for j in range(n):
+        columns[j], start[j + 1], length[j + 1] = j, j, 1
+    used, operations = n, 0
+    found &= count <= limit
+    for row in range(n + 1, rows):
+        own = owner[row]
+        if not found or not needed[own] or last[own] != row:
             continue
-        start[owner] = used
-        statement = row
-        while statement >= 0 and found:
-            _, lo, hi = entries_of(row_end, col, statement)
-            for e in range(lo, hi):
-                c = np.int64(col[e])
-                terms = 1 if c <= n else length[c]
-                if ops + terms > limit:
-                    found = False
+        start[own], statement = used, row
+        while statement >= 0:
+            for e in range(first[statement], end[statement]):
+                terms = length[col[e]]
+                if operations + terms > limit:
+                    found, statement = False, 0
                     break
-                columns = longer(columns, used, terms)
-                target, source = longer(target, ops, terms), longer(source, ops, terms)
-                at = longer(at, ops, terms)
-                for t in range(terms):
-                    j = c - 1 if c <= n else np.int64(columns[start[c] + t])
-                    if mark[j] != owner:
-                        mark[j], slot[j] = owner, used
+                columns = longer(columns, used, used + terms)
+                steps = longer(steps, 3 * operations, 3 * (operations + terms))
+                for t in range(start[col[e]], start[col[e]] + terms):
+                    j = columns[t]
+                    if mark[j] != own:
+                        mark[j], slot[j] = own, used
                         columns[used] = j
                         used += 1
-                    target[ops], at[ops] = slot[j], e
-                    source[ops] = ONE if c <= n else start[c] + t
-                    ops += 1
+                    steps[3 * operations] = slot[j]
+                    steps[3 * operations + 1] = t
+                    steps[3 * operations + 2] = e
+                    operations += 1
             statement = before[statement]
-        length[owner] = used - start[owner]
-    return (
-        found, count, start, length, columns[:used],
-        target[:ops], source[:ops], at[:ops],
-    )  # fmt: skip
+        length[own] = used - start[own]
+    return found, count, start, length, columns, used, steps, operations
 
 
-@entry
-def pattern_by_bits(row_end: Any, col: Any, ranges: Any, outputs: Any, n: Any) -> Any:
+def pattern_by_bits(given: Structure, outputs: Any, n: int) -> tuple[Any, Any]:
     """Return the pattern of the Jacobian as sorted ``(indptr, indices)``.
 
     Cost: one sweep over the tape for every 64 outputs.
     """
+    parts = given.col, given.owner, given.first, given.end
+    return _pattern_by_bits(*parts, np.ascontiguousarray(given.blocks[:, :2]), outputs, n)
+
+
+@entry
+def _pattern_by_bits(
+    col: Any, owner: Any, first: Any, end: Any, ranges: Any, outputs: Any, n: Any
+) -> Any:
     m = outputs.size
-    indptr = np.zeros(m + 1, np.int32)
-    indices = np.empty(max(m, 16), np.int32)
-    bits = np.empty(row_end.size, np.uint64)
+    indptr = zero_array(m + 1, np.int32)
+    indices = empty_array(larger(m, 16), np.int32)
     one, used = np.uint64(1), 0
-    for first in range(0, m, 64):
-        bits[:] = 0
-        width = min(64, m - first)
+    for lowest in range(0, m, 64):
+        bits = zero_array(owner.size, np.uint64)
+        width = 64 if m - lowest > 64 else m - lowest
         for i in range(width):
-            bits[outputs[first + i]] |= one << np.uint64(i)
+            bits[outputs[lowest + i]] |= one << np.uint64(i)
         bits[0] = 0
-        dense = sweep_bits(row_end, col, ranges, bits, n)
+        dense = sweep_bits(col, owner, first, end, ranges, bits, n)
         for i in range(width):
-            indices = longer(indices, used, n)
+            indices = longer(indices, used, used + n)
             flag = one << np.uint64(i)
             for j in range(n):
                 if (bits[1 + j] | dense) & flag:
                     indices[used] = j
                     used += 1
-            indptr[first + i + 1] = used
-    return indptr, indices[:used].copy()
+            indptr[lowest + i + 1] = used
+    found = empty_array(used, np.int32)
+    copy_items(found, indices, used)
+    return indptr, found
 
 
 @kernel
-def sweep_bits(row_end: Any, col: Any, ranges: Any, bits: Any, n: Any) -> Any:
+def sweep_bits(col: Any, owner: Any, first: Any, end: Any, ranges: Any, bits: Any, n: Any) -> Any:
     """Carry sets of outputs to the inputs; return those that depend on all."""
     dense = np.uint64(0)
     for k in range(ranges.shape[0] - 1, -2, -1):
-        first = ranges[k, 1] if k >= 0 else n + 1
-        last = ranges[k + 1, 0] if k + 1 < ranges.shape[0] else row_end.size
-        for row in range(last - 1, first - 1, -1):
-            owner, lo, hi = entries_of(row_end, col, row)
-            for e in range(lo, hi):
-                bits[col[e]] |= bits[owner]
+        lowest = ranges[k, 1] if k >= 0 else n + 1
+        beyond = ranges[k + 1, 0] if k + 1 < ranges.shape[0] else owner.size
+        for row in range(beyond - 1, lowest - 1, -1):
+            for e in range(first[row], end[row]):
+                bits[col[e]] |= bits[owner[row]]
         if k >= 0:
             for row in range(ranges[k, 0], ranges[k, 1]):
                 dense |= bits[row]

@@ -8,167 +8,27 @@ integers, checks, compilation and the telling of errors.
 
 Numba internals used (seen to work with 0.68): ``Dispatcher._compile_for_args`` (called from C when
 no compiled version matches; what it returns is called with the original arguments), also for
-arguments without a type where ``targetoptions`` do not say nopython at first;
-``FunctionIR.derive``.
+arguments without a type where ``targetoptions`` do not say nopython at first.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
-import itertools
-import weakref
 from inspect import Parameter
 from typing import Any
 
 import numpy as np
 from numba.core import errors as numba_errors
-from numba.core import ir, types
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
-from numba.core.compiler_machinery import FunctionPass, register_pass
+from numba.core import types
 from numba.core.dispatcher import OmittedArg
-from numba.core.imputils import lower_constant
-from numba.core.ir_utils import build_definitions
-from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.core.untyped_passes import FixupArgs
-from numba.extending import lower_builtin, models, register_model
 
-from .activate import twin
-from .aliasing import is_library
 from .errors import ArgumentError, DualtapeError
+from .known import is_library
 from .memory import Forgetful
-from .number import Number
-from .numbertype import highest_number
-from .retell import located, retold
+from .verbose import announced
 
 __all__ = ["Transform", "as_float", "count_numbers"]
-
-
-class Driver:
-    """What a transform computes: typing and code, given the arguments as one tuple.
-
-    Compiled code holds it as a constant.  Numba's tables keep its type, which refers to it weakly,
-    so that a transform can be collected with its function.
-
-    Parameters
-    ----------
-    emit : callable
-        (typing context, tuple type) -> (signature, code generator), as for an intrinsic.
-    """
-
-    def __init__(self, emit: Any) -> None:
-        self._emit = emit
-        self._made: dict[Any, Any] = {}
-        self._numba_type_ = DriverType(self)
-
-    def emit(self, typing_context: Any, packed: Any) -> Any:
-        """Return signature and code generator, made once for every type of the arguments."""
-        if packed not in self._made:
-            self._made[packed] = self._emit(typing_context, packed)
-        return self._made[packed]
-
-    def forget(self) -> None:
-        """Drop what was made."""
-        self._made.clear()
-
-
-class DriverType(types.Opaque):
-    """Numba type of one driver."""
-
-    _numbers = itertools.count()
-
-    def __init__(self, driver: Driver) -> None:
-        self._driver = weakref.ref(driver)
-        super().__init__(f"dualtape.driver#{next(self._numbers)}")
-
-    @property
-    def driver(self) -> Any:
-        """The driver; it lives as long as its transform."""
-        return self._driver()
-
-
-register_model(DriverType)(models.OpaqueModel)
-
-
-@lower_constant(DriverType)
-def _lower_driver(context: Any, builder: Any, ty: Any, value: Any) -> Any:
-    return context.get_dummy_value()
-
-
-def run_driver(driver: Any, packed: Any) -> Any:
-    """Run a driver (compiled code only)."""
-    raise NotImplementedError
-
-
-@infer_global(run_driver)
-class _RunDriver(AbstractTemplate):
-    def generic(self, args: Any, kws: Any) -> Any:
-        sig, _ = args[0].driver.emit(self.context, args[1])
-        return signature(sig.return_type, *args)
-
-
-@lower_builtin(run_driver, DriverType, types.Any)
-def _lower_run_driver(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    inner, code = sig.args[0].driver.emit(context.typing_context, sig.args[1])
-    return code(context, builder, inner, args[1:])
-
-
-@register_pass(mutates_CFG=True, analysis_only=False)
-class InstallDriver(FunctionPass):
-    """Replace the function's code by ``return driver((arguments...))``."""
-
-    _name = "dualtape_install_driver"
-
-    def __init__(self) -> None:
-        FunctionPass.__init__(self)
-
-    def run_pass(self, state: Any) -> bool:
-        """Run on one function."""
-        func_ir, loc = state.func_ir, state.func_ir.loc
-        scope = ir.Scope(None, loc)
-        block = ir.Block(scope, loc)
-
-        def define(name: str, value: Any) -> Any:
-            var = scope.define(name, loc)
-            block.append(ir.Assign(value, var, loc))
-            return var
-
-        parameters = list(func_ir.func_id.pysig.parameters.values())
-        args = []
-        for i, (name, ty) in enumerate(zip(func_ir.arg_names, state.args, strict=True)):
-            arg = define(name, ir.Arg(name, i, loc))
-            if parameters[i].kind is not Parameter.VAR_POSITIONAL:
-                args.append(arg)
-                continue
-            for k in range(len(ty)):  # what *args collected becomes arguments again
-                index = define(f"$index{k}", ir.Const(k, loc))
-                args.append(define(f"$star{k}", ir.Expr.static_getitem(arg, k, index, loc)))
-        packed = define("$packed", ir.Expr.build_tuple(args, loc))
-        driver = define("$driver", ir.Global("driver", state.pipeline_driver, loc))
-        run = define("$run", ir.Global("run_driver", run_driver, loc))
-        result = define("$result", ir.Expr.call(run, [driver, packed], (), loc))
-        block.append(ir.Return(define("$cast", ir.Expr.cast(result, loc)), loc))
-        blocks = {0: block}
-        state.func_ir = func_ir.derive(blocks)
-        state.func_ir._definitions = build_definitions(blocks)
-        return True
-
-
-class DriverCompiler(CompilerBase):
-    """Numba's pipeline with a driver in place of the function's code."""
-
-    driver: Any = None
-
-    def define_pipelines(self) -> list[Any]:
-        """Return the pipeline."""
-        self.state.pipeline_driver = type(self).driver
-        if any(highest_number(ty) is not None for ty in self.state.args):
-            # Called from compiled code on active numbers; no Python object could hold the result.
-            self.state.flags.no_cpython_wrapper = True
-        self.state.flags.no_cfunc_wrapper = True
-        manager = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        manager.add_pass_after(InstallDriver, FixupArgs)
-        manager.finalize()
-        return [manager]
 
 
 class Transform(Forgetful):
@@ -196,11 +56,9 @@ class Transform(Forgetful):
         inputs: tuple[int, ...],
         name: str,
     ) -> None:
-        self.driver = Driver(emit)
-        compiler = type("DriverCompiler", (DriverCompiler,), {"driver": self.driver})
         self.emit = emit
         options = {"nogil": True}
-        super().__init__(signature, targetoptions=options, pipeline_class=compiler)
+        super().__init__(signature, targetoptions=options, pipeline_class=self._pipeline)
         # Not named before: otherwise an argument without a Numba type (an empty list) would be
         # refused in C, before it can be converted.
         options["nopython"] = True
@@ -212,10 +70,26 @@ class Transform(Forgetful):
     def __repr__(self) -> str:
         return f"<dualtape {self.__name__}>"
 
+    @functools.cached_property
+    def driver(self) -> Any:
+        """What computes the derivative in compiled code."""
+        from .pipeline import Driver
+
+        return Driver(self.emit)
+
+    def _pipeline(self, *args: Any) -> Any:
+        """Return Numba's compiler of one version of the function."""
+        from .pipeline import DriverCompiler
+
+        compiler = DriverCompiler(*args)
+        compiler.driver = self.driver
+        return compiler
+
     def forget(self) -> None:
         """Drop compiled code and types."""
         super().forget()
-        self.driver.forget()
+        if "driver" in self.__dict__:
+            self.driver.forget()
 
     def _compile_for_args(self, *args: Any, **kws: Any) -> Any:
         converted = self._converted(args)
@@ -226,10 +100,15 @@ class Transform(Forgetful):
             given = self._expanded(args)
             self.emit.seen = sum(count_numbers(given[i]) for i in self._positions(len(given)))
         try:
-            return super()._compile_for_args(*args, **kws)
+            with announced(self.__name__):
+                return super()._compile_for_args(*args, **kws)
         except DualtapeError as error:
+            from .retell import located
+
             raise located(error, self.__name__) from error.__cause__
         except (numba_errors.NumbaError, numba_errors.UnsupportedBytecodeError) as error:
+            from .retell import retold
+
             cause = self._refusal(args) or error
             raise retold(cause, self.__name__, self.py_func) from cause
 
@@ -244,6 +123,8 @@ class Transform(Forgetful):
         """Return Numba's error for the function without derivatives; None if it compiles."""
         if is_library(self.py_func):  # not the parameters of the user's function, as for hvp
             return None
+        from .activate import twin
+
         try:
             given = tuple(map(self.typeof_pyval, self._expanded(args)))
             twin(self.py_func).get_call_template(given, {})  # puts together what *args collects
@@ -287,7 +168,7 @@ def as_float(arg: Any, i: int, name: str) -> Any:
     if isinstance(arg, OmittedArg):
         value = as_float(arg.value, i, name)
         return arg if value is arg.value else value
-    if isinstance(arg, float | np.float32 | Number):
+    if isinstance(arg, float | np.float32):
         return arg
     if isinstance(arg, tuple):
         items = [as_float(item, i, name) for item in arg]
@@ -304,6 +185,10 @@ def as_float(arg: Any, i: int, name: str) -> Any:
             return array.astype(np.float64)
         what = f"complex ({array.dtype})" if array.dtype.kind == "c" else f"of dtype {array.dtype}"
     else:
+        from .number import Number
+
+        if isinstance(arg, Number):
+            return arg
         what = f"{arg!r} of type {type(arg).__name__}"
     raise ArgumentError(
         f"{name}: argument {i} is {what}; derivatives need a real number, a real array, or a tuple "

@@ -16,10 +16,10 @@ from numba.core.imputils import impl_ret_borrowed, impl_ret_new_ref
 from numba.np import arrayobj
 
 from .adjoints import make_tracked
-from .blocks import tape_of
 from .elementblock import HEAD, close_block, list_rows, open_block, words, write_pattern
 from .elementwise import Evaluation, Expression, Local, Operands, element, helper
 from .emit import Emitted, call_apart, find_emitted, unwrap, wrap
+from .layouts import emit_layout, first_tape
 from .numbertype import level, partial_type, root
 
 __all__ = ["emit_expression"]
@@ -235,7 +235,7 @@ class _Block:
             builder.store(told[1], offset)
             builder.store(builder.inttoptr(told[2], _I64.as_pointer()), head)
             builder.store(builder.inttoptr(told[3], item.as_pointer()), planes)
-            self._describe(told[1], builder.load(head))
+            self._describe(builder.load(head))
         self.offset, self.first = builder.load(offset), builder.load(first)
         self.head, self.planes = builder.load(head), builder.load(planes)
         self.step = builder.zext(self.active, _I64)
@@ -245,7 +245,7 @@ class _Block:
         for position in self.slots:
             ty, value = self.operands.types[position], self.operands.args[position]
             if isinstance(ty, types.Array):
-                tape = self.kernel(tape_of, (ty, value))
+                tape = self.kernel(first_tape, (types.int64, self._rows(position)))
             else:
                 struct = self.context.make_helper(builder, ty, value=value)
                 is_passive = builder.icmp_signed("==", struct.m_row, _int(0))
@@ -255,6 +255,11 @@ class _Block:
         is_empty = builder.icmp_signed("==", self.count, _int(0))
         return builder.select(is_empty, _int(0), found)
 
+    def _rows(self, position: int) -> Any:
+        """Return the layout of the rows of an operand that is an array."""
+        ty, value = self.operands.types[position], self.operands.args[position]
+        return emit_layout(self.context, self.builder, ty, value, "row")
+
     def _field(self, head: Any, at: int) -> Any:
         return self.builder.gep(head, [_int(at)], inbounds=True)
 
@@ -262,11 +267,12 @@ class _Block:
         """Return where the data of an operand begin in the head."""
         return words(self.ndim, slot)
 
-    def _describe(self, offset: Any, head: Any) -> None:
+    def _describe(self, head: Any) -> None:
         """Write shape, steps of the result, and the pattern of every operand's rows."""
         builder, ndim, int64 = self.builder, self.ndim, types.int64
         builder.store(_int(len(self.slots)), self._field(head, 0))
         builder.store(_int(ndim), self._field(head, 1))
+        builder.store(self.count, self._field(head, 3))
         axis, inner = self.expression.axis, _int(1)
         is_total = bool(self.expression.reduction) and axis is None
         step = _int(0 if is_total else 1)
@@ -280,11 +286,9 @@ class _Block:
             at, ty = self._at(slot), self.operands.types[position]
             value = self.operands.args[position]
             if isinstance(ty, types.Array):
-                place = builder.add(offset, _int(8 * at))
-                self.kernel(
-                    write_pattern, (int64, self.address), (int64, place), (int64, _int(ndim)),
-                    (ty, value),
-                )  # fmt: skip
+                place = builder.ptrtoint(self._field(head, at), _I64)
+                rows = int64, self._rows(position)
+                self.kernel(write_pattern, (int64, place), (int64, _int(ndim)), rows)
             else:
                 struct = self.context.make_helper(builder, ty, value=value)
                 builder.store(struct.m_row, self._field(head, at))
@@ -373,11 +377,10 @@ class _Block:
                 builder.store(bits, self._field(self.head, flags + 2))
             for position, bad in self.irregular.items():
                 with builder.if_then(builder.icmp_signed("!=", builder.load(bad), _int(0))):
-                    at = _int(8 * self._at(self.slots[position]))
                     self.kernel(
                         list_rows, (int64, self.address), (int64, self.offset),
-                        (int64, builder.add(self.offset, at)),
-                        (self.operands.types[position], self.operands.args[position]),
+                        (int64, _int(self._at(self.slots[position]))),
+                        (int64, self._rows(position)),
                     )  # fmt: skip
             like = self.wide, self.context.get_constant_null(self.wide)
             self.kernel(

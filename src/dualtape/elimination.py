@@ -2,7 +2,7 @@
 
 Control flow is followed at every call, but most calls record rows with the same columns as the
 call before.  A `Program` holds the structure it was made for; where a new recording has it too,
-the values of the Jacobian are filled in without looking at patterns again, by one of three kernels:
+the values of the Jacobian are filled in without looking at patterns again, in one of three ways:
 
 * GATHER: every entry of the Jacobian is an entry of the tape, which is the sparse Jacobian itself;
 * ELIMINATE: multiplications in the order of `dependence.elimination_plan`;
@@ -14,27 +14,40 @@ multiplications, those of a sweep weighted by what they cost beside one of elimi
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ._jit import entry, kernel
 from .adjoints import LANES_4, LANES_8
-from .coloring import row_coloring, transpose
-from .dependence import ONE, elimination_plan, pattern_by_bits, tape_arrays
+from .allocation import copy_items, empty_array, no_array, same_items, zero_array
+from .borrowing import array_at
+from .coloring import row_coloring
+from .dependence import (
+    Structure,
+    elimination_plan,
+    in_blocks,
+    own_entries,
+    pattern_by_bits,
+    structure_of,
+)
+from .pool import release_tape
 from .sweeps import reverse_sweep, vector_sweep
 from .tape import BLOCK_FIELDS, tape_at, typed_view
 
-__all__ = ["EMPTY", "METHODS", "Program", "fill_from", "has_structure", "make_program", "new_data"]
+__all__ = ["EMPTY", "METHODS", "Program", "filled", "first_filled", "sweep"]
 
 METHODS = ("auto", "elimination", "coloring")
 NOTHING, GATHER, ELIMINATE, SWEEP = range(4)
 KIND, INPUTS, ROWS, ENTRIES, BLOCKS, SIZE, SCRATCH, COPIES, COLORS = range(9)
+STRUCTURE, OUTPUTS, A, B, C = range(9, 14)  # where the other parts begin in a packed program
 WEIGHTS = {8: 6.5, 4: 4.5, 1: 2.0}
 """Cost of an entry in a sweep of so many lanes, in multiplications of an elimination (1 ns).
 
 Measured on recurrences of four entries a row, whose rows count as well.
 """
+ONE = np.uint64(1)
 LARGEST = 2**31 - 1  # multiplications of a program
 
 
@@ -69,121 +82,100 @@ _NONE = np.zeros(0, np.uint32)
 
 
 def packed(program: Program) -> Any:
-    """Return a program as one array: where each part ends, and the parts."""
-    ends = len(program) + np.cumsum([part.size for part in program])
-    return np.concatenate([ends, *program]).astype(np.uint32)
+    """Return a program as one array: its head, where the other parts begin, and these."""
+    head, *parts = program
+    begins = 14 + np.cumsum([0] + [part.size for part in parts[:-1]])
+    return np.concatenate([head, begins, *parts]).astype(np.uint32)
 
 
 EMPTY = packed(Program(np.zeros(9, np.uint32), *[_NONE] * 5))
 
 
 @kernel
-def unpacked(words: Any) -> Any:
-    """Return the program in an array."""
-    return Program(
-        words[6 : words[0]],
-        words[words[0] : words[1]],
-        words[words[1] : words[2]],
-        words[words[2] : words[3]],
-        words[words[3] : words[4]],
-        words[words[4] : words[5]],
-    )
+def filled(address: Any, outputs: Any, words: Any) -> Any:
+    """Return whether a program is of the structure of a recording, and the entries it makes.
+
+    Those that sweeps make are left to `sweep`: then the answer is no, but there is room for them.
+    """
+    if not has_structure(address, outputs, words):
+        return False, no_array(np.float64)
+    data = empty_array(words[SIZE], np.float64)
+    partial = typed_view(tape_at(address).partial, 0.0)
+    a, b, c = np.uint64(words[A]), np.uint64(words[B]), np.uint64(words[C])
+    if words[KIND] == GATHER:
+        for k in range(b - a):
+            data[k] = partial[words[a + k]]
+    elif words[KIND] == ELIMINATE:
+        gradient = zero_array(data.size + words[SCRATCH] + 1, np.float64)
+        gradient[gradient.size - 1] = 1.0
+        main = b - a - words[COPIES]
+        for k in range(main):
+            p, g = partial[words[c + k]], gradient[words[b + k]]
+            v = p * g
+            if v == v or (p != 0.0 and g != 0.0):  # noqa: PLR0124  # else 0 times inf or nan
+                gradient[words[a + k]] += v
+        for k in range(main, b - a):
+            gradient[words[a + k]] = gradient[words[b + k]]
+        copy_items(data, gradient, data.size)
+    return words[KIND] != SWEEP, data
 
 
 @kernel
 def has_structure(address: Any, outputs: Any, words: Any) -> Any:
     """Whether a recording has the structure that a program was made for."""
-    program = unpacked(words)
-    tape, head = tape_at(address), program.head
-    if head[KIND] == NOTHING or tape.rows != head[ROWS] or tape.entries != head[ENTRIES]:
+    tape = tape_at(address)
+    if words[KIND] == NOTHING or tape.rows != words[ROWS] or tape.entries != words[ENTRIES]:
         return False
-    if tape.blocks != head[BLOCKS] or outputs.size != program.outputs.size:
+    if tape.blocks != words[BLOCKS] or outputs.size != words[A] - words[OUTPUTS]:
         return False
-    known = program.structure
-    differ = differences(tape.row_end, known, tape.rows)
-    differ |= differences(tape.col, known[tape.rows :], tape.entries)
-    for i in range(outputs.size):
-        differ |= np.uint32(outputs[i]) ^ program.outputs[i]
-    at = tape.rows + tape.entries
-    for k in range(tape.blocks):
-        for side in range(2):
-            differ |= np.uint32(tape.block[k * BLOCK_FIELDS + side]) ^ known[at]
-            at += 1
-    return differ == 0
+    at = words[STRUCTURE]
+    same = same_items(tape.row_end, words, at, tape.rows)
+    at += tape.rows
+    same &= same_items(tape.col, words, at, tape.entries)
+    at += tape.entries
+    same &= same_items(tape.block, words, at, tape.blocks * BLOCK_FIELDS)
+    return same & same_items(outputs, words, words[OUTPUTS], outputs.size)
 
 
-@kernel
-def differences(a: Any, b: Any, count: Any) -> Any:
-    """Return the bits in which two arrays differ."""
-    differ = np.uint32(0)
-    for i in range(count):
-        differ |= a[i] ^ b[i]
-    return differ
+@entry
+def _filled(address: Any, outputs: Any, words: Any) -> Any:
+    return filled(address, outputs, words)[1]
 
 
-@kernel
-def new_data(matched: Any, words: Any) -> Any:
-    """Return room for the entries of a Jacobian, none where the program does not match."""
-    return np.empty(unpacked(words).head[SIZE] if matched else np.uint32(0), np.float64)
+@entry
+def _sweep(address: Any, words_at: Any, words_size: Any, data_at: Any, size: Any) -> None:
+    """Sweep the tape for groups of outputs; see `lanes_for`.
 
-
-@kernel
-def fill(address: Any, words: Any, data: Any) -> None:
-    """Fill in the entries of the Jacobian of a recording of the program's structure."""
-    program = unpacked(words)
-    kind = program.head[KIND]
-    if kind == GATHER:
-        partial = typed_view(tape_at(address).partial, 0.0)
-        for k in range(data.size):
-            data[k] = partial[program.a[k]]
-    elif kind == ELIMINATE:
-        fill_by_elimination(address, program, data)
-    else:
-        fill_by_sweeps(address, program, data)
-
-
-@kernel
-def fill_by_elimination(address: Any, program: Any, data: Any) -> None:
-    """Accumulate gradients of all needed rows; an exact zero stays zero."""
-    partial = typed_view(tape_at(address).partial, 0.0)
-    size, copies = data.size, np.int64(program.head[COPIES])
-    gradient = np.zeros(size + np.int64(program.head[SCRATCH]) + 1)
-    gradient[-1] = 1.0
-    main = program.a.size - copies
-    for k in range(main):
-        p, g = partial[program.c[k]], gradient[program.b[k]]
-        v = p * g
-        if v == v or (p != 0.0 and g != 0.0):  # noqa: PLR0124  # else 0 times inf or nan
-            gradient[program.a[k]] += v
-    for k in range(main, main + copies):
-        gradient[program.a[k]] = gradient[program.b[k]]
-    data[:] = gradient[:size]
-
-
-@kernel
-def fill_by_sweeps(address: Any, program: Any, data: Any) -> None:
-    """Sweep the tape for groups of outputs; see `lanes_for`."""
-    colors, done = np.int64(program.head[COLORS]), 0
+    The arrays are told by their addresses: Numba drops no references of a function that raises.
+    """
+    words = array_at(words_at, words_size, np.uint32(0))
+    data = array_at(data_at, size, 0.0)
+    outputs, color = np.uint64(words[OUTPUTS]), np.uint64(words[A])
+    indptr, indices = np.uint64(words[B]), np.uint64(words[C])
+    colors, done = np.int64(words[COLORS]), 0
     while done < colors:
         width = lanes_for(colors - done)
         tape_at(address).clear_adjoints(width)
         adjoint = typed_view(tape_at(address).adjoint, 0.0)
-        for i in range(program.outputs.size):
-            lane, row = np.int64(program.a[i]) - done, np.int64(program.outputs[i])
+        for i in range(color - outputs):
+            lane, row = np.int64(words[color + i]) - done, np.int64(words[outputs + i])
             if 0 <= lane < width and row > 0:
                 adjoint[row * width + lane] = 1.0
-        first = 1 + np.int64(program.head[INPUTS])
+        first = 1 + np.int64(words[INPUTS])
         if width == 8:
             vector_sweep(address, first, 0.0, LANES_8)
         elif width == 4:
             vector_sweep(address, first, 0.0, LANES_4)
         else:
             reverse_sweep(address, first, 0.0)
-        for i in range(program.outputs.size):
-            lane = np.int64(program.a[i]) - done
+        step = np.uint64(width)
+        for i in range(color - outputs):
+            lane = np.int64(words[color + i]) - done
             if 0 <= lane < width:
-                for k in range(program.b[i], program.b[i + 1]):
-                    data[k] = adjoint[(1 + np.int64(program.c[k])) * width + lane]
+                at = step + np.uint64(lane)
+                lo, hi = np.uint64(words[indptr + i]), np.uint64(words[indptr + i + ONE])
+                for k in range(lo, hi):
+                    data[k] = adjoint[np.uint64(words[indices + k]) * step + at]
         done += width
 
 
@@ -193,20 +185,18 @@ def lanes_for(colors: Any) -> Any:
     return 8 if colors > 4 else 4 if colors > 1 else 1
 
 
-@entry
-def _fill(address: Any, words: Any, data: Any) -> None:
-    fill(address, words, data)
+def sweep(address: int, words: Any, data: Any) -> None:
+    """Fill in the entries that sweeps make, and give the tape back."""
+    try:
+        _sweep(address, words.ctypes.data, words.size, data.ctypes.data, data.size)
+    finally:
+        release_tape(address)
 
 
-def fill_from(address: int, words: Any, size: int) -> Any:
-    """Return the entries of the Jacobian of a recording, from Python."""
-    data = np.empty(size)
-    _fill(address, words, data)
-    return data
-
-
-def make_program(address: int, outputs: Any, n: int, method: str) -> tuple[Any, Any, Any]:
-    """Return the program of a recording, in one array, and the pattern of its Jacobian.
+def first_filled(
+    address: int, outputs: Any, n: int, method: str
+) -> tuple[Any, Any, tuple[Any, Any]]:
+    """Make a program for a recording, fill in its entries, and give the tape back.
 
     Parameters
     ----------
@@ -221,32 +211,69 @@ def make_program(address: int, outputs: Any, n: int, method: str) -> tuple[Any, 
 
     Returns
     -------
-    words, indptr, indices
+    words, data, (indptr, indices)
+        The program in one array, the entries of the Jacobian and its pattern.
     """
-    row_end, col, ranges = tape_arrays(address)
-    most = sweep_cost(outputs.size, col.size)
-    limit = LARGEST if method == "elimination" else int(min(most, LARGEST))
-    found, needed, *plan = elimination_plan(row_end, col, ranges, outputs, n, limit)
-    if found:
-        indptr, indices, made = _arranged(outputs, n, plan)
-    else:
-        indptr, indices = pattern_by_bits(row_end, col, ranges, outputs, n)
-    head = np.zeros(9, np.int64)
-    head[[INPUTS, ROWS, ENTRIES, BLOCKS, SIZE]] = (
-        n, row_end.size, col.size, len(ranges), indices.size,
-    )  # fmt: skip
-    structure = np.concatenate([row_end, col, ranges.ravel().astype(np.uint32)])
-    operations = plan[3].size
-    direct = found and operations <= 2 * needed
-    if method == "coloring" or not found or (method == "auto" and not direct):
+    try:
+        given = structure_of(address)
+        words, pattern = make_program(given, outputs, n, method)
+        if words[KIND] == GATHER:
+            return words, given.partial[words[words[A] :]], pattern
+        if words[KIND] == ELIMINATE:
+            return words, _filled(address, outputs, words), pattern
+        data = np.empty(int(words[SIZE]))
+        _sweep(address, words.ctypes.data, words.size, data.ctypes.data, data.size)
+    finally:
+        release_tape(address)
+    return words, data, pattern
+
+
+def make_program(given: Structure, outputs: Any, n: int, method: str) -> tuple[Any, Any]:
+    """Return the program of a recording, in one array, and the pattern of its Jacobian."""
+    entries = given.col.size
+    most = LARGEST if method == "elimination" else sweep_cost(outputs.size, entries)
+    way = _gathered(given, outputs, n) or _eliminated(given, outputs, n, int(min(most, LARGEST)))
+    if way is None:
+        way = Way(pattern_by_bits(given, outputs, n), math.inf, False, {}, ())
+    if method == "coloring" or not (way.direct or (way.parts and method == "elimination")):
+        indptr, indices = way.pattern
         colors = row_coloring(indptr, indices, n)
         count = int(colors.max(initial=-1)) + 1
-        if method == "coloring" or not found or sweep_cost(count, col.size) < operations:
-            head[[KIND, COLORS]] = SWEEP, count
-            made = [a.astype(np.uint32) for a in (colors, indptr, indices)]
-            return packed(Program(head, structure, outputs, *made)), indptr, indices
-    head[[KIND, SCRATCH, COPIES]] = made[:3]
-    return packed(Program(head, structure, outputs, *made[3:])), indptr, indices
+        if method == "coloring" or sweep_cost(count, entries) < way.operations:
+            sizes = {KIND: SWEEP, COLORS: count}
+            way = way._replace(sizes=sizes, parts=(colors, indptr, indices))
+    sizes = {
+        INPUTS: n, ROWS: given.row_end.size, ENTRIES: entries, BLOCKS: len(given.blocks),
+        SIZE: way.pattern[1].size, **way.sizes,
+    }  # fmt: skip
+    head = np.zeros(9, np.int64)
+    head[list(sizes)] = list(sizes.values())
+    structure = np.concatenate([given.row_end, given.col, given.blocks.ravel()])
+    return packed(Program(head, structure, outputs, *way.parts)), way.pattern
+
+
+class Way(NamedTuple):
+    """A way to make the entries of a Jacobian.
+
+    Attributes
+    ----------
+    pattern : tuple of arrays
+        ``indptr, indices`` with sorted indices.
+    operations : float
+        How many multiplications it takes.
+    direct : bool
+        Whether these are so few that sweeps cannot be cheaper.
+    sizes : dict
+        What it puts in the head of a program.
+    parts : tuple of arrays
+        The last parts of the program.
+    """
+
+    pattern: Any
+    operations: float
+    direct: bool
+    sizes: dict[int, int]
+    parts: Any
 
 
 def sweep_cost(colors: int, entries: int) -> float:
@@ -256,71 +283,64 @@ def sweep_cost(colors: int, entries: int) -> float:
     return (full * WEIGHTS[8] + last) * entries
 
 
-def _arranged(outputs: Any, n: int, plan: list[Any]) -> Any:
-    """Return the sorted pattern and the program of a plan, its gradients put in their places."""
-    start, length, columns, target, source, at = plan
-    indptr, indices, position = _unsorted(outputs, n, start, length, columns)
-    column_ptr, rows, order = transpose(indptr, indices, n)
-    indptr, indices, again = transpose(column_ptr, rows, outputs.size)
-    position = position[order[again]]
-    place, scratch, copies = _placed(position, columns.size)
-    target, source = place[target], place[np.minimum(source, np.uint32(columns.size))]
-    if scratch == 0 and len(copies) == 0 and target.size == indices.size:
-        gather = np.empty(indices.size, np.uint32)
-        gather[target] = at
-        return indptr, indices, [GATHER, 0, 0, gather, _NONE, _NONE]
-    target = np.concatenate([target, copies[:, 0]])
-    source = np.concatenate([source, copies[:, 1]])
-    return indptr, indices, [ELIMINATE, scratch, len(copies), target, source, at]
+def _gathered(given: Structure, outputs: Any, n: int) -> Way | None:
+    """Return how the Jacobian is gathered where outputs have entries of inputs only."""
+    from scipy.sparse import csr_array  # noqa: PLC0415  # takes longer than the package itself
+
+    position = np.full(given.row_end.size, -1)
+    position[outputs] = np.arange(outputs.size)
+    active = outputs > 0
+    once = np.array_equal(position[outputs[active]], np.flatnonzero(active))
+    if not once or np.any(outputs[active] <= n) or np.any(in_blocks(given)[outputs]):
+        return None
+    entries, owners = own_entries(given)
+    position[0] = -1
+    chosen = position[owners] >= 0
+    entries, rows = entries[chosen], position[owners[chosen]]
+    columns = given.col[entries].astype(np.int64) - 1
+    if np.any(columns >= n):
+        return None
+    matrix = csr_array((entries, (rows, columns)), shape=(outputs.size, n))
+    if matrix.nnz < entries.size:  # entries of one place were added
+        return None
+    pattern = matrix.indptr, matrix.indices
+    return Way(pattern, entries.size, True, {KIND: GATHER}, (matrix.data, _NONE, _NONE))
 
 
-@entry
-def _unsorted(outputs: Any, n: Any, start: Any, length: Any, columns: Any) -> Any:
-    """Return the pattern of the outputs, and where each entry is among all gradients."""
-    m = outputs.size
-    indptr = np.zeros(m + 1, np.int32)
-    for i in range(m):
-        row = outputs[i]
-        count = length[row] if row > n else np.int64(row > 0)
-        indptr[i + 1] = indptr[i] + count
-    indices = np.empty(indptr[m], np.int32)
-    position = np.empty(indptr[m], np.uint32)
-    for i in range(m):
-        row, k = outputs[i], indptr[i]
-        if 0 < row <= n:
-            indices[k], position[k] = row - 1, ONE
-        for t in range(indptr[i + 1] - k if row > n else 0):
-            indices[k + t] = columns[start[row] + t]
-            position[k + t] = start[row] + t
-    return indptr, indices, position
+def _eliminated(given: Structure, outputs: Any, n: int, limit: int) -> Way | None:
+    """Return how intermediate rows are eliminated, gradients put in their places."""
+    from scipy.sparse import csr_array  # noqa: PLC0415  # takes longer than the package itself
+
+    plan = elimination_plan(given, outputs, n, limit)
+    if not plan.found:
+        return None
+    counts = plan.length[outputs]
+    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    position = np.repeat(plan.start[outputs] - indptr[:-1], counts) + np.arange(indptr[-1])
+    columns = plan.columns[position].astype(np.int32)
+    matrix = csr_array((position, columns, indptr), shape=(outputs.size, n))
+    matrix.sort_indices()
+    place, scratch, copies = _placed(matrix.data, n, plan.columns.size)
+    target = np.concatenate([place[plan.target], copies[:, 0]])
+    source = np.concatenate([place[plan.source], copies[:, 1]])
+    operations = plan.target.size
+    sizes = {KIND: ELIMINATE, SCRATCH: scratch, COPIES: len(copies)}
+    direct = operations <= 2 * plan.needed
+    return Way((indptr, matrix.indices), operations, direct, sizes, (target, source, plan.at))
 
 
-@entry
-def _placed(position: Any, count: Any) -> Any:
-    """Return where gradients go: those of outputs first; and what is copied, as (to, from).
+def _placed(position: Any, n: int, count: int) -> Any:
+    """Return where gradients go, those of outputs first; and what is copied, as (to, from).
 
-    The last place is that of the constant 1.
+    Behind them is the constant 1, where the gradients of inputs are.
     """
-    unset = ONE
-    place = np.full(count + 1, unset, np.uint32)
-    copied = 0
-    for k in range(position.size):
-        p = position[k]
-        if p != ONE and place[p] == unset:
-            place[p] = k
-        else:
-            copied += 1
-    scratch = 0
-    for p in range(count):
-        if place[p] == unset:
-            place[p] = position.size + scratch
-            scratch += 1
-    place[count] = position.size + scratch
-    copies = np.empty((copied, 2), np.uint32)
-    copied = 0
-    for k in range(position.size):
-        origin = place[min(np.int64(position[k]), count)]
-        if origin != k:
-            copies[copied, 0], copies[copied, 1] = k, origin
-            copied += 1
-    return place, scratch, copies
+    made = np.flatnonzero(position >= n)[::-1]
+    place = np.full(count, -1)
+    place[position[made]] = made  # of equal positions, the first output's stays
+    place[:n] = -2
+    free = np.flatnonzero(place == -1)
+    place[free] = position.size + np.arange(free.size)
+    place[:n] = position.size + free.size
+    origin = place[position]
+    copied = np.flatnonzero(origin != np.arange(position.size))
+    return place, free.size, np.stack([copied, origin[copied]], axis=-1)

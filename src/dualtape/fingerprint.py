@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 from numba.core.dispatcher import Dispatcher
 
-from .activate import CUSTOM_RULES
-from .aliasing import is_library
+from .known import CUSTOM_RULES, is_library
 
 __all__ = ["fingerprint"]
 

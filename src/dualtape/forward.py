@@ -50,7 +50,7 @@ def gradient_driver(
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             run = Run(plan, context, builder, args[0])
             found = run.input_leaves()
-            flat = run.owned(run.flat_array(run.n))
+            flat = run.owned(run.zeros([run.n]))
             buffers = run.buffers(found)
             kept = cgutils.alloca_once(builder, context.get_value_type(value_type))
             with sweep(run, chunk) as (start, _):

@@ -25,11 +25,13 @@ from numba.core import types
 from numba.core.dispatcher import Dispatcher
 from numba.extending import overload
 
-from .activate import STATIC_TRANSFORMS, twin
+from ._jit import generic
+from .activate import twin
 from .composed import composed
 from .driver import Transform
 from .errors import ArgumentError, ConvergenceError
-from .linear import inverse, reciprocal
+from .known import STATIC_TRANSFORMS
+from .linear import inverse, largest, reciprocal, solution_step
 from .making import checked_function, name_of
 from .memory import remembered
 from .newton import minimizer, root_finder
@@ -175,7 +177,7 @@ def _of_array(residual: Any, slope: Any, find: Any) -> Function:
     def linearized(x0, p):  # type: ignore[no-untyped-def]
         x = find(x0, p)
         inverted = inverse(slope(x, *p))
-        require_solution(np.max(np.abs(inverted @ residual(x, *p))), np.max(np.abs(x)))
+        require_solution(solution_step(inverted, residual(x, *p)), largest(x))
         return x, inverted
 
     # A twin of its own: its arguments are plain, so nothing in it is made active.
@@ -210,7 +212,7 @@ def _of_number(residual: Any, slope: Any, find: Any) -> Function:
     return solve
 
 
-@numba.extending.register_jitable
+@generic
 def require_solution(step: float, size: float) -> None:
     """Raise where what a solver returned is no solution."""
     if not step <= NOT_SOLVED * (1.0 + size):

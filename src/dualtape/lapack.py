@@ -1,118 +1,59 @@
-"""LU factors that are made once and solved with many times: LAPACK's getrf, getrs and trtrs.
+"""LU factors that are made once and solved with many times: LAPACK's gesv, getrf, getrs and trtrs.
 
 Numba's ``np.linalg.solve`` factors at each call and keeps nothing, so a derivative through it would
 pay the cubic cost again: with n = 500, in one run, factoring takes as long as ``solve`` itself, and
-a substitution with factors that are there a twenty-fifth of that.  Numba wraps getrf but not getrs
-or trtrs; all three are taken here from SciPy, whose library is the one Numba itself calls, so
-values agree to the last bit.
-
-A table at a fixed place, known to compiled code by a symbol, holds the addresses: code that uses it
-can be cached on disk.  It is filled when the first of them is called, since SciPy's module takes
-long to import.
+a substitution with factors that are there a twenty-fifth of that.
 
 Arrays are C-contiguous and LAPACK reads them by columns: it is given matrices transposed, and
 right-hand sides as rows.
-
-Numba internals used (seen to work with 0.68): symbols added by ``llvmlite.binding.add_symbol`` are
-found when compiled code is linked, also when it comes from a cache.
 """
 
 from __future__ import annotations
 
-import ctypes
 from typing import Any
 
-import llvmlite.binding
 import numpy as np
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import get_cython_function_address, intrinsic
 
 from ._jit import kernel
+from .allocation import empty_array
+from .fortran import FLIPPED, PLAIN, UPPER, fortran
 
-__all__ = ["PIVOT", "factor", "substitute"]
+__all__ = ["PIVOT", "factor", "solve_and_factor", "substitute"]
 
 PIVOT = np.int32(0)
 """A number of the type of pivots: LAPACK's integer in the SciPy that Numba can call."""
 
-_ROUTINES = ("getrf", "getrs", "trtrs")
-_KINDS = {types.float32: "s", types.float64: "d"}
-_NAMES = [kind + routine for kind in _KINDS.values() for routine in _ROUTINES]
-_SYMBOL = "dualtape_lapack"
-_TABLE = (ctypes.c_int64 * (1 + len(_NAMES)))()  # the address of `_fill`, then those of _NAMES
-
-
-@ctypes.CFUNCTYPE(None)
-def _fill() -> None:
-    for i, name in enumerate(_NAMES):
-        _TABLE[1 + i] = get_cython_function_address("scipy.linalg.cython_lapack", name)
-
-
-_TABLE[0] = ctypes.cast(_fill, ctypes.c_void_p).value or 0
-llvmlite.binding.add_symbol(_SYMBOL, ctypes.addressof(_TABLE))
-_I64 = ir.IntType(64)
-_I32 = ir.IntType(32)
-
-
-def _routine(builder: Any, index: int) -> Any:
-    """Return the address of a routine, after filling the table if that was not done."""
-    table_type = ir.ArrayType(_I64, len(_TABLE))
-    table = builder.module.globals.get(_SYMBOL)
-    if table is None:
-        table = ir.GlobalVariable(builder.module, table_type, _SYMBOL)
-    zero = ir.Constant(_I64, 0)
-    place = builder.gep(table, [zero, ir.Constant(_I64, index)], inbounds=True)
-    missing = builder.icmp_unsigned("==", builder.load_atomic(place, "acquire", 8), zero)
-    with cgutils.if_unlikely(builder, missing):
-        fill = ir.FunctionType(ir.VoidType(), []).as_pointer()
-        first = builder.gep(table, [zero, zero], inbounds=True)
-        builder.call(builder.inttoptr(builder.load(first), fill), [])
-    return builder.load_atomic(place, "acquire", 8)
-
-
-@intrinsic
-def fortran(typingctx: Any, routine: Any, args: Any) -> Any:
-    """Call a routine; return its `info`.
-
-    Its arguments are given in order, without `info`: arrays, integers, and characters as uint8.
-    """
-    if not isinstance(routine, types.StringLiteral):
-        return None
-    dtype = next(ty.dtype for ty in args if isinstance(ty, types.Array))
-    index = 1 + _NAMES.index(_KINDS[dtype] + routine.literal_value)
-
-    def codegen(context: Any, builder: Any, sig: Any, values: Any) -> Any:
-        info = cgutils.alloca_once_value(builder, ir.Constant(_I32, 0))
-        pointers = []
-        for i, ty in enumerate(args):
-            value = builder.extract_value(values[1], i)
-            if isinstance(ty, types.Array):
-                pointers.append(context.make_array(ty)(context, builder, value).data)
-                continue
-            wanted = ty if ty == types.uint8 else types.int32
-            value = context.cast(builder, value, ty, wanted)
-            pointers.append(cgutils.alloca_once_value(builder, value))
-        pointers.append(info)
-        function = ir.FunctionType(ir.VoidType(), [p.type for p in pointers]).as_pointer()
-        address = _routine(builder, index)
-        builder.call(builder.inttoptr(address, function), pointers)
-        return builder.load(info)
-
-    return types.int32(routine, args), codegen
-
-
-PLAIN, FLIPPED, UPPER, GENERAL = np.uint8(78), np.uint8(84), np.uint8(85), np.uint8(78)  # N T U N
+# OpenBLAS wakes its threads for a system of two equations: 16 ms instead of 1 us on a machine of
+# two cores that are busy.  Time of loops / that of OpenBLAS with one thread, in one run:
+#     n                         4     8    16    24    32    64
+#     1 right-hand side       1.1   1.3   2.1   1.9   2.0   2.6
+#     n right-hand sides      0.8   0.9   0.9   1.0   1.1   1.5
+SMALL = 32  # rows below which there are loops
 
 
 @kernel
 def factor(at: Any) -> Any:
     """Return the LU factors and pivots of a matrix given transposed, and whether it is regular."""
     lu, n = at.copy(), at.shape[0]
-    pivots = np.empty(n, np.int32)
+    pivots = empty_array(n, np.int32)
     if n == 0:
         return lu, pivots, True
     info = fortran("getrf", (n, n, lu, n, pivots))
     return lu, pivots, info == 0
+
+
+@kernel
+def solve_and_factor(at: Any, b: Any) -> Any:
+    """Solve A x = b for each row of b as NumPy does; return x, LU factors, pivots, is it regular.
+
+    The matrix is given transposed.
+    """
+    lu, x, n = at.copy(), b.copy(), at.shape[0]
+    pivots = empty_array(n, np.int32)
+    if n == 0:
+        return x, lu, pivots, True
+    info = fortran("gesv", (n, x.shape[0], lu, n, pivots, x, n))
+    return x, lu, pivots, info == 0
 
 
 @kernel
@@ -121,13 +62,75 @@ def substitute(lu: Any, pivots: Any, b: Any, flipped: Any) -> Any:
 
     Without pivots `lu` is itself the (lower triangular) transposed matrix.
     """
-    x, n = b.copy(), lu.shape[0]
-    if x.size == 0:
+    n, count = lu.shape[0], b.shape[0]
+    if n < SMALL:
+        return substitute_by_loops(lu, pivots, b, flipped)
+    x, side = b.copy(), FLIPPED if flipped else PLAIN
+    if count == 0:
         return x
-    side = FLIPPED if flipped else PLAIN
-    count = x.shape[0]
     if pivots.size == 0:
-        fortran("trtrs", (UPPER, side, GENERAL, n, count, lu, n, x, n))
+        fortran("trtrs", (UPPER, side, PLAIN, n, count, lu, n, x, n))
     else:
         fortran("getrs", (side, n, count, lu, n, pivots, x, n))
     return x
+
+
+@kernel
+def substitute_by_loops(lu: Any, pivots: Any, b: Any, flipped: Any) -> Any:
+    """Return what `substitute` does: all right-hand sides go along, as the columns of a matrix.
+
+    A = P L U, and row j of `lu` is column j of L and U; the unit diagonal of L is not stored.
+    """
+    x, n = transposed(b), lu.shape[0]
+    if flipped:
+        for j in range(n):
+            for i in range(j):
+                subtract(x, j, lu[j, i], i)
+            divide(x, j, lu[j, j])
+        for j in range(pivots.size - 1, -1, -1):
+            for i in range(j + 1, n):
+                subtract(x, j, lu[j, i], i)
+        for j in range(pivots.size - 1, -1, -1):
+            swap(x, j, pivots[j] - 1)
+        return transposed(x)
+    for j in range(pivots.size):
+        swap(x, j, pivots[j] - 1)
+    for j in range(pivots.size):
+        for i in range(j + 1, n):
+            subtract(x, i, lu[j, i], j)
+    for j in range(n - 1, -1, -1):
+        divide(x, j, lu[j, j])
+        for i in range(j):
+            subtract(x, i, lu[j, i], j)
+    return transposed(x)
+
+
+@kernel
+def transposed(a: Any) -> Any:
+    """Return a C-contiguous transposed copy of a small matrix."""
+    out = empty_array((a.shape[1], a.shape[0]), a.dtype)
+    for i in range(a.shape[0]):
+        for j in range(a.shape[1]):
+            out[j, i] = a[i, j]
+    return out
+
+
+@kernel
+def subtract(x: Any, i: Any, factor: Any, j: Any) -> None:
+    """Subtract a multiple of row j from row i."""
+    for k in range(x.shape[1]):
+        x[i, k] -= factor * x[j, k]
+
+
+@kernel
+def divide(x: Any, i: Any, by: Any) -> None:
+    """Divide row i by a number."""
+    for k in range(x.shape[1]):
+        x[i, k] /= by
+
+
+@kernel
+def swap(x: Any, i: Any, j: Any) -> None:
+    """Exchange rows i and j."""
+    for k in range(x.shape[1]):
+        x[i, k], x[j, k] = x[j, k], x[i, k]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ._jit import generic, kernel, specialized
+from .allocation import empty_array
 from .arrays import route
 from .conversion import values
 from .determinants import determinant, log_determinant
@@ -157,7 +158,7 @@ def gram_factor(a: Any) -> Any:
 @generic
 def inverse_gram(factor: Any, b: Any) -> Any:
     """Solve R^T R x = b for each row of b, given R transposed."""
-    none = np.empty(0, np.int32)
+    none = empty_array(0, np.int32)
     return solved(factor, none, solved(factor, none, b, True), False)
 
 

@@ -1,15 +1,19 @@
-"""The inverse of a small matrix, or an error where it has none."""
+"""Linear algebra of Newton steps, compiled once: the inverse of a small matrix, lengths, steps.
+
+What solves a user's equations is compiled for each of them, so it calls what does not depend on
+them instead of writing it out.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numba.extending import register_jitable
 
+from ._jit import generic
 from .errors import SingularJacobianError
 
-__all__ = ["inverse", "reciprocal"]
+__all__ = ["inverse", "largest", "newton_step", "reciprocal", "solution_step", "stepped"]
 
 EPSILON = 2.0**-52
 SINGULAR = (
@@ -18,7 +22,7 @@ SINGULAR = (
 )
 
 
-@register_jitable
+@generic
 def inverse(matrix: Any) -> Any:
     """Return the inverse, by Gauss-Jordan elimination with partial pivoting.
 
@@ -53,7 +57,31 @@ def inverse(matrix: Any) -> Any:
     return out
 
 
-@register_jitable
+@generic
+def newton_step(jacobian: Any, residual: Any) -> Any:
+    """Return the step of Newton's method that is to be subtracted."""
+    return inverse(jacobian) @ residual
+
+
+@generic
+def solution_step(inverted: Any, residual: Any) -> Any:
+    """Return the length of the Newton step at what a solver returned, the Jacobian inverted."""
+    return largest(inverted @ residual)
+
+
+@generic
+def largest(values: Any) -> Any:
+    """Return the largest absolute value, NaN if one is NaN."""
+    return np.max(np.abs(values))
+
+
+@generic
+def stepped(x: Any, length: Any, step: Any) -> Any:
+    """Return ``x - length * step``."""
+    return x - length * step
+
+
+@generic
 def reciprocal(slope: Any) -> Any:
     """Return 1 / slope, the inverse of the Jacobian of one equation."""
     if slope == 0.0 or not np.isfinite(slope):
@@ -61,10 +89,10 @@ def reciprocal(slope: Any) -> Any:
     return 1.0 / slope
 
 
-@register_jitable
+@generic
 def scale_of(values: Any) -> Any:
     """Return the largest absolute value, a power of two for exact scaling; 1 for zeros."""
-    largest = np.max(np.abs(values))
-    if largest == 0.0 or not np.isfinite(largest):
+    scale = largest(values)
+    if scale == 0.0 or not np.isfinite(scale):
         return 1.0
-    return 2.0 ** np.floor(np.log2(largest))
+    return 2.0 ** np.floor(np.log2(scale))

@@ -16,7 +16,12 @@ from numba.extending import register_jitable
 from . import blocks, replay
 from ._jit import internal, kernel
 from .activate import activate_value, activated_type
-from .checkpoint import (
+from .driver import Transform
+from .emit import invoke
+from .errors import ArgumentError
+from .numbertype import NumberType, highest_number
+from .plan import Plan, base_type, map_leaves
+from .recomputing import (
     CheckpointBlock,
     Kept,
     active_leaf,
@@ -25,11 +30,6 @@ from .checkpoint import (
     plan_of,
     tracked_number,
 )
-from .driver import Transform
-from .emit import invoke
-from .errors import ArgumentError
-from .numbertype import NumberType, highest_number
-from .plan import Plan, base_type, map_leaves
 from .reverse import Recording
 from .run import Run
 from .schedule import ADVANCE, RESTORE, STORE, schedule, split
@@ -173,7 +173,7 @@ class LoopBlock(CheckpointBlock):
         loaded, rows = self.kept.load(context, builder, address, block)
         run = Run(self.plan, context, builder, loaded)
         found = run.input_leaves()
-        bar = run.owned(run.flat_array(run.n, run.wide))
+        bar = run.owned(run.zeros([run.n], run.wide[0]))
         outer = types.int64, address
         place = [(types.int64, value) for value in (lane, width)]
         first = types.int64, run.kernel(replay.first_row, outer, (types.int64, block))

@@ -10,20 +10,16 @@ from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 import numpy as np
-from numba.core import types
 from numba.core.caching import NullCache
 from numba.core.dispatcher import Dispatcher
-from numba.core.errors import RequireLiteralValue
-from numba.extending import overload
 
-from ._jit import package_stamp, use_cache
-from ._rule import RULES, Rule
-from .activate import twin
+from ._jit import use_cache
+from ._rule import Rule
+from .diskcache import package_stamp
 from .driver import Transform
 from .errors import ArgumentError
 from .fingerprint import fingerprint
 from .memory import remembered
-from .run import CHUNKS
 
 __all__ = [
     "cached",
@@ -31,8 +27,8 @@ __all__ = [
     "checked_chunk",
     "checked_function",
     "checked_mode",
+    "deferred",
     "identity_of",
-    "in_compiled_code",
     "make_transform",
     "name_of",
     "py_func_of",
@@ -40,20 +36,33 @@ __all__ = [
 
 
 def make_transform(
-    kind: str, f: Any, argnums: Any, mode: str, options: dict[str, Any], make_driver: Any
+    kind: str, f: Any, argnums: Any, mode: str, options: tuple[Any, ...], make_driver: Any
 ) -> Transform:
-    """Return the transform of a function for these options, made once."""
+    """Return the transform of a function for these options, made once.
+
+    ``make_driver(function, positions, single=single)`` returns what it computes.
+    """
     function = checked_function(f, kind)
     single = not isinstance(argnums, tuple)
     positions = checked_argnums(kind, argnums)
-    key = (kind, mode, positions, single, *options.values())
+    key = (kind, mode, positions, single, *options)
 
     def make() -> Transform:
-        driver = make_driver(twin(function), positions, single=single, **options)
+        driver = make_driver(function, positions, single=single)
         name = f"{kind}({name_of(function)})"
         return cached(Transform(py_func_of(function), driver, positions, name), function, key)
 
     return remembered(function, key, make)
+
+
+def deferred(make: Callable[[], Any]) -> Callable[[Any, Any], Any]:
+    """Return a driver that is made when something is first compiled for it."""
+    made = functools.cache(make)
+
+    def driver(typing_context: Any, packed: Any) -> Any:
+        return made()(typing_context, packed)
+
+    return driver
 
 
 def cached(transform: Transform, function: Any, key: Any) -> Transform:
@@ -97,8 +106,11 @@ def checked_argnums(kind: str, argnums: Any) -> tuple[int, ...]:
 
 def checked_chunk(chunk_size: int | None) -> int | None:
     """Return the chunk size, or raise."""
-    if chunk_size is not None and chunk_size not in CHUNKS:
-        raise ArgumentError(f"chunk_size is {chunk_size!r}; expected one of {CHUNKS}")
+    if chunk_size is not None:
+        from .run import CHUNKS
+
+        if chunk_size not in CHUNKS:
+            raise ArgumentError(f"chunk_size is {chunk_size!r}; expected one of {CHUNKS}")
     return chunk_size
 
 
@@ -132,6 +144,8 @@ def _wrapped_builtin(f: Any) -> Any:
 
 def _required_arguments(f: Any) -> int:
     """Return how many arguments a function of NumPy or of C code must be given, 1 if unknown."""
+    from .rules import RULES
+
     known = getattr(f, "nin", None) or getattr(f, "arity", None)
     for rule in RULES.values():
         if known is None and f in rule.targets:
@@ -153,56 +167,3 @@ def py_func_of(function: Any) -> Any:
 def name_of(function: Any) -> str:
     """Return a function's name, for messages."""
     return str(getattr(function, "__name__", function))
-
-
-def in_compiled_code(transform: Any) -> None:
-    """Let ``transform(f)`` be called in compiled code, on a compiled function."""
-
-    def made(f: Any, *options: Any, **named: Any) -> Any:
-        if not isinstance(f, types.Dispatcher):
-            return None
-        values = {name: _literal_value(ty) for name, ty in named.items()}
-        return transform(f.dispatcher, *map(_literal_value, options), **values)
-
-    # Numba wants the overload to have parameters like those of the transform.
-    parameters = inspect.signature(transform).parameters
-    if "argnums" in parameters:
-
-        @overload(transform, prefer_literal=True)
-        def choose(f, argnums=0, mode="auto"):  # type: ignore[no-untyped-def]
-            result = made(f, argnums, mode=mode)
-            return None if result is None else lambda f, argnums=0, mode="auto": result
-
-    elif "mode" in parameters:
-
-        @overload(transform, prefer_literal=True)
-        def choose_mode(f, mode="auto"):  # type: ignore[no-untyped-def]
-            result = made(f, mode=mode)
-            return None if result is None else lambda f, mode="auto": result
-
-    elif "order" in parameters:
-
-        @overload(transform, prefer_literal=True)
-        def choose_order(f, order=1):  # type: ignore[no-untyped-def]
-            result = made(f, order)
-            return None if result is None else lambda f, order=1: result
-
-    else:
-
-        @overload(transform)
-        def choose_plain(f):  # type: ignore[no-untyped-def]
-            result = made(f)
-            return None if result is None else lambda f: result
-
-
-def _literal_value(ty: Any) -> Any:
-    """Return the constant that an argument is at compile time."""
-    if isinstance(ty, types.Omitted):
-        return ty.value
-    if isinstance(ty, types.Literal):
-        return ty.literal_value
-    if isinstance(ty, types.BaseTuple) and all(isinstance(item, types.Literal) for item in ty):
-        return tuple(item.literal_value for item in ty)
-    if isinstance(ty, int | str):  # the default
-        return ty
-    raise RequireLiteralValue("options of a transform in compiled code must be constants")

@@ -40,7 +40,7 @@ class Forgetful(CPUDispatcher):
         """Drop compiled code, as ``Dispatcher.recompile`` does, and what was found on disk."""
         self._make_finalizer()()
         self._reset_overloads()
-        self._cache.__dict__.pop("_cache", None)
+        self._cache.__dict__.pop("_identity", None)
 
 
 def remembered(function: Any, key: Any, make: Callable[[], Any]) -> Any:

@@ -14,22 +14,19 @@ from typing import Any
 
 from numba.core import types
 
-from . import forward, over_reverse, reverse, second
-from .activate import twin
 from .alternative import Alternative, by_size, register
-from .draws import holds_generator
 from .driver import Transform
 from .making import (
     cached,
     checked_chunk,
     checked_function,
     checked_mode,
+    deferred,
     identity_of,
     make_transform,
     name_of,
 )
 from .memory import remembered
-from .plan import leaves
 
 __all__ = ["gradient", "hessian", "jacobian", "product"]
 
@@ -75,6 +72,9 @@ class Auto:
 
     def __call__(self, typingctx: Any, packed: Any) -> Any:
         """Return signature and code."""
+        from .draws import holds_generator
+        from .plan import leaves
+
         argnums = tuple(i % len(packed) for i in self.argnums if -len(packed) <= i < len(packed))
         inputs = [leaf for i in argnums for leaf in leaves(packed[i])]
         if not any(isinstance(leaf, types.Array) for leaf in inputs):
@@ -121,11 +121,18 @@ def _packed_signature(packed: Any) -> None: ...
 
 def gradient(kind: str, f: Any, argnums: Any, mode: str, chunk_size: int | None) -> Transform:
     """Return ``grad(f)`` or ``value_and_grad(f)``."""
-    with_value = kind.startswith("value")
-    few = functools.partial(
-        forward.gradient_driver, with_value=with_value, chunk_size=checked_chunk(chunk_size)
-    )
-    many = functools.partial(reverse.gradient_driver, with_value=with_value)
+    with_value, chunk = kind.startswith("value"), checked_chunk(chunk_size)
+
+    def few(twin: Any, positions: tuple[int, ...], *, single: bool) -> Any:
+        from .forward import gradient_driver
+
+        return gradient_driver(twin, positions, chunk, single=single, with_value=with_value)
+
+    def many(twin: Any, positions: tuple[int, ...], *, single: bool) -> Any:
+        from .reverse import gradient_driver
+
+        return gradient_driver(twin, positions, single=single, with_value=with_value)
+
     return _in_mode(kind, f, argnums, _only_forward(mode, chunk_size), (few, many), GRADIENT)
 
 
@@ -134,23 +141,32 @@ def _only_forward(mode: str, chunk_size: int | None) -> tuple[str, int | None]:
     return ("forward" if mode == "auto" and chunk_size is not None else mode), chunk_size
 
 
+def _of_twin(make: Any, function: Any, positions: tuple[int, ...], **options: Any) -> Any:
+    """Return the driver that `make` will make of the function's twin."""
+
+    def driver() -> Any:
+        from .activate import twin
+
+        return make(twin(function), positions, **options)
+
+    return deferred(driver)
+
+
 def _in_mode(
     kind: str, f: Any, argnums: Any, how: tuple[str, Any], drivers: Any, limit: int
 ) -> Transform:
     mode, option = how
     checked_mode(kind, mode)
 
-    def make(activated: Any, positions: tuple[int, ...], *, single: bool, option: Any) -> Any:
-        few, many = drivers
+    def make(function: Any, positions: tuple[int, ...], *, single: bool) -> Any:
+        few, many = (_of_twin(driver, function, positions, single=single) for driver in drivers)
         if mode != "auto":
-            return (few if mode == "forward" else many)(activated, positions, single=single)
-        made = [driver(activated, positions, single=single) for driver in (few, many)]
-        function = checked_function(f, kind)
+            return few if mode == "forward" else many
         identity = identity_of(function, (kind, positions, single))
         name = f"{kind}({name_of(function)})"
-        return Auto((made[0], made[1]), positions, limit, identity, name)
+        return Auto((few, many), positions, limit, identity, name)
 
-    return make_transform(kind, f, argnums, mode, {"option": option}, make)
+    return make_transform(kind, f, argnums, mode, (option,), make)
 
 
 def jacobian(kind: str, f: Any, argnums: Any, mode: str, chunk_size: int | None) -> Transform:
@@ -158,19 +174,29 @@ def jacobian(kind: str, f: Any, argnums: Any, mode: str, chunk_size: int | None)
     with_value = kind.startswith("value")
     mode, _ = _only_forward(checked_mode(kind, mode), chunk_size)
     chunk = checked_chunk(chunk_size)
-    few = functools.partial(forward.jacobian_driver, with_value=with_value, chunk_size=chunk)
-    many = functools.partial(reverse.jacobian_driver, with_value=with_value)
 
-    def make(activated: Any, positions: tuple[int, ...], *, single: bool, option: Any) -> Any:
+    def few(twin: Any, positions: tuple[int, ...], *, single: bool, other: Any = None) -> Any:
+        from .forward import jacobian_driver
+
+        return jacobian_driver(
+            twin, positions, chunk, single=single, with_value=with_value, other=other
+        )
+
+    def many(twin: Any, positions: tuple[int, ...], *, single: bool) -> Any:
+        from .reverse import jacobian_driver
+
+        return jacobian_driver(twin, positions, single=single, with_value=with_value)
+
+    def make(function: Any, positions: tuple[int, ...], *, single: bool) -> Any:
         if mode != "auto":
-            return (few if mode == "forward" else many)(activated, positions, single=single)
-        function = checked_function(f, kind)
+            driver = few if mode == "forward" else many
+            return _of_twin(driver, function, positions, single=single)
         identity = identity_of(function, (kind, positions, single))
-        other = many(activated, positions, single=single)
+        other = _of_twin(many, function, positions, single=single)
         lazy = AutoJacobian(other, identity, f"{kind}({name_of(function)})")
-        return lazy.driver(few(activated, positions, single=single, other=lazy))
+        return lazy.driver(_of_twin(few, function, positions, single=single, other=lazy))
 
-    return make_transform(kind, f, argnums, mode, {"option": chunk_size}, make)
+    return make_transform(kind, f, argnums, mode, (chunk_size,), make)
 
 
 class AutoJacobian:
@@ -208,11 +234,17 @@ class AutoJacobian:
 def hessian(kind: str, f: Any, argnums: Any, mode: str) -> Transform:
     """Return ``hessian(f)`` or ``value_grad_hessian(f)``."""
     with_value = kind.startswith("value")
-    few = functools.partial(second.hessian_driver, with_value=with_value)
+
+    def few(twin: Any, positions: tuple[int, ...], *, single: bool) -> Any:
+        from .second import hessian_driver
+
+        return hessian_driver(twin, positions, single=single, with_value=with_value)
 
     def many(_: Any, positions: tuple[int, ...], *, single: bool) -> Any:
+        from .over_reverse import hessian_driver
+
         first = gradient("value_and_grad", f, argnums, "reverse", None)
-        return over_reverse.hessian_driver(first, positions, single=single, with_value=with_value)
+        return hessian_driver(first, positions, single=single, with_value=with_value)
 
     return _in_mode(kind, f, argnums, (mode, None), (few, many), HESSIAN)
 
@@ -224,13 +256,22 @@ def product(f: Any, mode: str, chunk_size: int | None) -> Transform:
     mode, _ = _only_forward(mode, chunk)
     key = ("hvp", mode, chunk)
 
+    def few() -> Any:
+        from . import activate, second
+
+        return second.hvp_driver(activate.twin(function), chunk)
+
+    def many() -> Any:
+        from .over_reverse import hvp_driver
+
+        return hvp_driver(gradient("grad", function, 0, "reverse", None))
+
     def make() -> Transform:
         name = f"hvp({name_of(function)})"
-        few = second.hvp_driver(twin(function), chunk)
-        many = over_reverse.hvp_driver(gradient("grad", function, 0, "reverse", None))
-        driver = many if mode == "reverse" else few
+        driver: Any = deferred(many if mode == "reverse" else few)
         if mode == "auto":
-            driver = Auto((few, many), (0,), PRODUCT, identity_of(function, "hvp"), name)
+            identity = identity_of(function, "hvp")
+            driver = Auto((deferred(few), deferred(many)), (0,), PRODUCT, identity, name)
         return cached(Transform(_hvp_signature, driver, (0, 1), name), function, key)
 
     return remembered(function, key, make)

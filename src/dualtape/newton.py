@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ._jit import generic
 from .activate import twin
 from .errors import ConvergenceError
-from .linear import inverse, reciprocal
+from .linear import largest, newton_step, reciprocal, stepped
 from .transforms import value_and_jacobian, value_grad_hessian
 
 __all__ = ["minimizer", "root_finder"]
@@ -22,6 +23,18 @@ DESCENT = 1e-4
 """Part of the promised descent that a step must bring (Armijo's rule)."""
 
 
+@generic
+def descending(curvature: Any, slope: Any) -> Any:
+    """Return a step that descends when it is subtracted, and by how much at first order.
+
+    Saddles are left along negative curvature, flat directions are not followed far.
+    """
+    values, vectors = np.linalg.eigh(curvature)
+    steep = np.maximum(np.abs(values), 1e-10 * largest(values) + 1e-300)
+    step = vectors @ ((vectors.T @ slope) / steep)
+    return step, np.sum(step * slope)
+
+
 def root_finder(function: Any) -> Callable[[bool], Any]:
     """Return what makes the twin of (x0, p) -> x with f(x, *p) = 0, for numbers or arrays."""
 
@@ -32,15 +45,15 @@ def root_finder(function: Any) -> Callable[[bool], Any]:
             x = x0.copy()
             for _ in range(STEPS):
                 y, slope = both(x, *p)
-                size, step, length = np.max(np.abs(y)), inverse(slope) @ y, 1.0
-                if np.max(np.abs(step)) <= TOLERANCE * np.max(np.abs(x)) or size == 0.0:
-                    return x - step
-                trial = x - step
-                while not np.max(np.abs(f(trial, *p))) <= (1.0 - DESCENT * length) * size:
+                size, step, length = largest(y), newton_step(slope, y), 1.0
+                trial = stepped(x, length, step)
+                if largest(step) <= TOLERANCE * largest(x) or size == 0.0:
+                    return trial
+                while not largest(f(trial, *p)) <= (1.0 - DESCENT * length) * size:
                     length *= 0.5
                     if length < 1e-12:
                         raise ConvergenceError("Newton's method found no root: no descent")
-                    trial = x - length * step
+                    trial = stepped(x, length, step)
                 x = trial
             raise ConvergenceError("Newton's method found no root in 200 steps")
 
@@ -75,21 +88,16 @@ def minimizer(function: Any) -> Callable[[bool], Any]:
             x = x0.copy()
             for _ in range(STEPS):
                 y, slope, curvature = whole(x, *p)
-                values, vectors = np.linalg.eigh(curvature)
-                largest = np.max(np.abs(values))
-                # Saddles are left along negative curvature, flat directions are not followed far.
-                values = np.maximum(np.abs(values), 1e-10 * largest + 1e-300)
-                step, length = vectors @ ((vectors.T @ slope) / values), 1.0
-                descent = np.sum(step * slope)
-                if np.max(np.abs(step)) <= TOLERANCE * (1.0 + np.max(np.abs(x))):
-                    return x - step
+                (step, descent), length = descending(curvature, slope), 1.0
+                if largest(step) <= TOLERANCE * (1.0 + largest(x)):
+                    return stepped(x, length, step)
                 # Near the minimum rounding hides the descent; the step is good there.
                 noise = 1e-14 * abs(y)
-                while not f(x - length * step, *p) <= y - DESCENT * length * descent + noise:
+                while not f(stepped(x, length, step), *p) <= y - DESCENT * length * descent + noise:
                     length *= 0.5
                     if length < 1e-12:
                         raise ConvergenceError("Newton's method found no minimum: no descent")
-                x = x - length * step
+                x = stepped(x, length, step)
             raise ConvergenceError("Newton's method found no minimum in 200 steps")
 
         def solve_scalar(x0, p):  # type: ignore[no-untyped-def]

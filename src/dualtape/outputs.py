@@ -64,7 +64,7 @@ class Outputs:
         size = run.constant(0)
         for ty, value in found:
             size = run.builder.add(size, run.leaf_size(ty, value))
-        flat = run.flat_array(size, like)
+        flat = run.zeros([size], dtype)
         first = run.constant(0)
         for ty, value in found:
             put = read.put_array if isinstance(ty, types.Array) else read.put_number

@@ -20,7 +20,7 @@ from .errors import ArgumentError
 from .forward import require_same_structure, tangent, tangent_type, with_tangent
 from .plan import Plan, base_type, is_active
 from .run import Run, pick_chunk, seed_leaf, sweep
-from .second import cut, nested_type, square
+from .second import cut, nested_type
 
 __all__ = ["hessian_driver", "hvp_driver", "read_columns"]
 
@@ -74,7 +74,7 @@ def hessian_driver(
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             run = Run(plan, context, builder, args[0])
             found = run.input_leaves()
-            matrix = run.owned(square(run))
+            matrix = run.owned(run.zeros([run.n, run.n]))
             buffers = run.buffers(found)
             kept = cgutils.alloca_once(builder, context.get_value_type(below))
             with sweep(run, chunk) as (start, _):

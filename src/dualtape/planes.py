@@ -15,11 +15,12 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from ._jit import generic, kernel, specialized
+from .blas import plain_product
 from .conversion import base_zero
 from .dual import VectorDual
 from .emit import EmittedPartials, unwrap, wrap
 from .hyperdual import HyperDual
-from .matmul import number_like, plain_product, tracked_product
+from .matmul import number_like, tracked_product
 from .numbertype import NumberType, member_type, promote
 from .partials import PartialsType, assemble
 from .seed import base_of, element_like, empty_numbers, flat_view, flattened, lane
@@ -274,8 +275,7 @@ def _times(a: Any, b: Any) -> Any:
     number = top_number(a, b)
     kind = family(number)
     if kind == "tracked":
-        product = tracked_product.at(number.level)
-        return lambda a, b: product(a, b)
+        return lambda a, b: tracked_product(a, b)
     if kind == "float":
         return lambda a, b: plain_product(a, b)
     return _hyper_times if kind == "hyper" else _dual_times

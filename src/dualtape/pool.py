@@ -2,71 +2,34 @@
 
 A call leases a tape by an atomic compare-and-swap on the flag of a free slot, so leases are right
 for calls from several threads, from prange bodies and from nested derivatives alike; tapes keep
-their memory when they are given back (fresh pages cost more than a sweep).  The slots live at a
-fixed place in memory that compiled code finds by a symbol, so that it can be cached on disk.
-
-Numba internals used (seen to work with 0.68): symbols added by ``llvmlite.binding.add_symbol`` are
-found when compiled code is linked, also when it comes from a cache.
+their memory when they are given back (fresh pages cost more than a sweep).  The slots lie in
+`symbols`, where compiled code from a cache finds them.
 """
 
 from __future__ import annotations
 
-import ctypes
 import functools
 from typing import Any
 
-import llvmlite.binding
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
 from ._jit import entry, kernel
-from .errors import ArgumentError
-from .tape import address_of, drop, item_size, keep, new_tape, tape_at
+from .symbols import SLOTS, TAPES, TAPES_SYMBOL
+from .tape import address_of, drop, keep, new_tape, tape_at
 
-__all__ = ["acquire", "new_lease", "release", "set_tape_limit"]
+__all__ = ["acquire", "release", "release_tape"]
 
-SLOTS = 64  # tapes kept; calls beyond make one of their own
-DEFAULT_LIMIT = 2**33  # bytes of one tape
 _I64 = ir.IntType(64)
-_SYMBOL = "dualtape_pool"
-_WORDS = (ctypes.c_int64 * (1 + 2 * SLOTS))(DEFAULT_LIMIT)  # limit, then flag and tape of a slot
-llvmlite.binding.add_symbol(_SYMBOL, ctypes.addressof(_WORDS))
-
-
-def set_tape_limit(nbytes: int) -> int:
-    """Set how many bytes one tape may take; return what it was.
-
-    Parameters
-    ----------
-    nbytes : int
-        The limit of every tape from now on, 8 GiB at first. A recording that would pass it raises
-        `TapeMemoryError`.
-
-    Raises
-    ------
-    ArgumentError
-        If it is not a positive integer.
-
-    Examples
-    --------
-    >>> import dualtape as ad
-    >>> before = ad.set_tape_limit(2**30)
-    >>> ad.set_tape_limit(before) == 2**30
-    True
-    """
-    if type(nbytes) is not int or nbytes <= 0:
-        raise ArgumentError(f"set_tape_limit: {nbytes!r} is not a positive number of bytes")
-    before, _WORDS[0] = _WORDS[0], nbytes
-    return before
 
 
 def _word(builder: Any, index: Any) -> Any:
     """Return the pointer to a word of the pool."""
-    ty = ir.ArrayType(_I64, len(_WORDS))
-    pool = builder.module.globals.get(_SYMBOL)
+    ty = ir.ArrayType(_I64, len(TAPES))
+    pool = builder.module.globals.get(TAPES_SYMBOL)
     if pool is None:
-        pool = ir.GlobalVariable(builder.module, ty, _SYMBOL)
+        pool = ir.GlobalVariable(builder.module, ty, TAPES_SYMBOL)
     return builder.gep(pool, [ir.Constant(_I64, 0), index], inbounds=True)
 
 
@@ -116,45 +79,39 @@ def store_word(typingctx: Any, word: Any, value: Any) -> Any:
 
 
 @kernel
-def new_lease(item: Any) -> Any:
-    """Make a tape that belongs to no slot; return its address."""
-    tape = new_tape(item, load_word(0))
-    keep(tape)
-    address, tape.owner = address_of(tape)
+def acquire(item: Any, pooled: Any) -> Any:
+    """Lease an empty tape for partials of `item` bytes; return its address.
+
+    Unless `pooled`, or where all slots are taken, it is a tape of its own.
+    """
+    home = 0
+    if pooled:
+        for slot in range(SLOTS):
+            if claim(1 + 2 * slot):
+                home = 1 + 2 * slot
+                break
+    address = load_word(home + 1) if home > 0 else 0
+    if address != 0 and tape_at(address).taken > load_word(0):  # a lower limit was set since
+        drop(tape_at(address).owner)
+        address = 0
+    if address == 0:
+        tape = new_tape(item, load_word(0))
+        keep(tape)
+        address, tape.owner = address_of(tape)
+        tape.home = home
+        if home > 0:
+            store_word(home + 1, address)
+    else:
+        tape_at(address).limit = load_word(0)
+        tape_at(address).begin(item)
     return address
-
-
-@kernel
-def acquire(like: Any) -> Any:
-    """Lease an empty tape for partials of the type of `like`; return its address."""
-    item = item_size(like)
-    for slot in range(SLOTS):
-        word = 1 + 2 * slot
-        if claim(word):
-            address = load_word(word + 1)
-            if address == 0:
-                address = new_lease(item)
-                tape_at(address).home = word
-                store_word(word + 1, address)
-            tape = tape_at(address)
-            tape.limit = load_word(0)
-            tape.shrink()
-            tape.begin(item)
-            return address
-    return new_lease(item)
-
-
-@kernel
-def new_tape_for(like: Any) -> Any:
-    """Make a tape of its own for partials of the type of `like`; return its address."""
-    return new_lease(item_size(like))
 
 
 @kernel
 def release(address: Any) -> None:
     """Give a leased tape back."""
     tape = tape_at(address)
-    if tape.home < 0:
+    if tape.home == 0:
         drop(tape.owner)
     else:
         unclaim(tape.home)

@@ -8,17 +8,11 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from numba.core import types
-from numba.extending import overload
-
-from . import forward, modes, pullback, second
-from ._jit import internal
-from .activate import APPLIED_TRANSFORMS, STATIC_TRANSFORMS, twin
+from . import modes
 from .driver import Transform, as_float
 from .errors import ArgumentError
-from .making import cached, checked_function, in_compiled_code, name_of, py_func_of
+from .making import cached, checked_function, deferred, name_of, py_func_of
 from .memory import remembered
-from .pool import release_tape
 
 __all__ = ["Pullback", "derivative", "hvp", "jvp", "vjp"]
 
@@ -62,11 +56,16 @@ def derivative(f: Function, order: int = 1) -> Any:
     function = checked_function(f, "derivative")
     if order > 2:
         return derivative(derivative(function, order - 2), 2)
-    driver = second.second_derivative_driver if order == 2 else forward.derivative_driver
+
+    def driver() -> Any:
+        from . import activate, forward, second
+
+        make = second.second_derivative_driver if order == 2 else forward.derivative_driver
+        return make(activate.twin(function))
 
     def make() -> Transform:
         name = f"derivative({name_of(function)})"
-        made = Transform(py_func_of(function), driver(twin(function)), (0,), name)
+        made = Transform(py_func_of(function), deferred(driver), (0,), name)
         return cached(made, function, ("derivative", order))
 
     return remembered(function, ("derivative", order), make)
@@ -115,9 +114,13 @@ def jvp_function(f: Function) -> Any:
     """Return the compiled ``(primals, tangents) -> (value, tangent)`` of f."""
     function = checked_function(f, "jvp")
 
+    def driver() -> Any:
+        from . import activate, forward
+
+        return forward.jvp_driver(activate.twin(function))
+
     def make() -> Transform:
-        driver = forward.jvp_driver(twin(function))
-        made = Transform(_jvp_signature, driver, (0, 1), f"jvp({name_of(function)})")
+        made = Transform(_jvp_signature, deferred(driver), (0, 1), f"jvp({name_of(function)})")
         return cached(made, function, ("jvp",))
 
     return remembered(function, ("jvp",), make)
@@ -180,6 +183,8 @@ class Pullback:
         self._parts = (address, rows)
         self._primals = primals
         self._lock = threading.Lock()  # a sweep writes to the tape
+        from .pool import release_tape
+
         weakref.finalize(self, release_tape, address)
 
     def __call__(self, cotangent: Any) -> Any:
@@ -193,10 +198,15 @@ def vjp_functions(f: Function) -> tuple[Transform, Transform]:
     function = checked_function(f, "vjp")
     name = f"vjp({name_of(function)})"
 
+    def driver(kind: str) -> Any:
+        from . import activate, pullback
+
+        make = pullback.record_driver if kind == "record" else pullback.pull_driver
+        return make(activate.twin(function))
+
     def make() -> tuple[Transform, Transform]:
-        activated = twin(function)
-        record = Transform(_record_signature, pullback.record_driver(activated), (0,), name)
-        pull = Transform(_pull_signature, pullback.pull_driver(activated), (2, 3), name)
+        record = Transform(record_signature, deferred(lambda: driver("record")), (0,), name)
+        pull = Transform(pull_signature, deferred(lambda: driver("pull")), (2, 3), name)
         return (
             cached(record, function, ("vjp", "record")),
             cached(pull, function, ("vjp", "pull")),
@@ -206,10 +216,10 @@ def vjp_functions(f: Function) -> tuple[Transform, Transform]:
     return made
 
 
-def _record_signature(primals: Any) -> None: ...
+def record_signature(primals: Any) -> None: ...
 
 
-def _pull_signature(address: Any, rows: Any, cotangent: Any, primals: Any) -> None: ...
+def pull_signature(address: Any, rows: Any, cotangent: Any, primals: Any) -> None: ...
 
 
 def hvp(f: Function, *, mode: str = "auto", chunk_size: int | None = None) -> Any:
@@ -255,53 +265,3 @@ def hvp(f: Function, *, mode: str = "auto", chunk_size: int | None = None) -> An
 
 
 def _jvp_signature(primals: Any, tangents: Any) -> None: ...
-
-
-STATIC_TRANSFORMS.update({derivative, hvp})
-APPLIED_TRANSFORMS[jvp] = jvp_function
-for _transform in (derivative, hvp):
-    in_compiled_code(_transform)
-
-
-@overload(jvp)
-def _jvp_in_compiled_code(f, primals, tangents):  # type: ignore[no-untyped-def]
-    if not isinstance(f, types.Dispatcher):
-        return None
-    made = jvp_function(f.dispatcher)
-    return lambda f, primals, tangents: made(primals, tangents)
-
-
-def compiled_vjp(f: Function) -> Any:
-    """Return ``(*primals) -> (value, pullback)`` for compiled code."""
-    function = checked_function(f, "vjp")
-    name = f"vjp({name_of(function)})"
-
-    def make() -> Any:
-        activated = twin(function)
-        record = Transform(
-            _record_signature, pullback.record_driver(activated, own=True), (0,), name
-        )
-        pull = Transform(_pull_signature, pullback.pull_driver(activated), (2, 3), name)
-        make_pullback, plain_tuple = pullback.pullback_maker(pull), pullback.plain_tuple
-
-        def run(*primals: Any) -> Any:
-            given = plain_tuple(primals)
-            value, address, rows = record(given)
-            return value, make_pullback(address, rows, given)
-
-        dispatcher = internal(run)
-        dispatcher.is_derivative = dispatcher.copies_arguments = True
-        return dispatcher
-
-    return remembered(function, "compiled vjp", make)
-
-
-APPLIED_TRANSFORMS[vjp] = compiled_vjp
-
-
-@overload(vjp)
-def _vjp_in_compiled_code(f, *primals):  # type: ignore[no-untyped-def]
-    if not isinstance(f, types.Dispatcher):
-        return None
-    made = compiled_vjp(f.dispatcher)
-    return lambda f, *primals: made(*primals)

@@ -14,7 +14,7 @@ from numba.core import cgutils, types
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
-from . import adjoints, seed
+from . import adjoints
 from .active import Active
 from .emit import invoke
 from .errors import ArgumentError
@@ -109,13 +109,6 @@ def pull_driver(twin: Any) -> Callable[..., Any]:
     return pull
 
 
-def _matrix(run: Run, *sizes: Any) -> tuple[Any, Any]:
-    shape_type = types.UniTuple(types.intp, 2)
-    shape = shape_type, run.context.make_tuple(run.builder, shape_type, list(sizes))
-    base = run.plan.base, run.base_like
-    return types.Array(run.plan.base, 2, "C"), run.kernel(seed.zeros, shape, base)
-
-
 def _sweep(run: Run, tape: Any, pairs: Any, count: Any) -> tuple[Any, Any]:
     """Return the matrix of gradients, one row for each of `count` cotangents."""
     offsets = [run.constant(0)]
@@ -123,13 +116,13 @@ def _sweep(run: Run, tape: Any, pairs: Any, count: Any) -> tuple[Any, Any]:
         offsets.append(run.builder.add(offsets[-1], run.kernel(adjoints.count_rows, row)))
     total = types.intp, offsets[-1]
     flat = types.Array(types.int64, 1, "C"), run.kernel(adjoints.empty_rows, total)
-    flat, seeds = run.owned(flat), run.owned(_matrix(run, count, offsets[-1]))
+    flat, seeds = run.owned(flat), run.owned(run.zeros([count, offsets[-1]]))
     for (row, given), at in zip(pairs, offsets, strict=False):
         run.kernel(adjoints.copy_rows, flat, (types.intp, at), row)
         place = types.intp, at
         copied = run.borrowed(*seeds), place, row, given
         run.kernel(adjoints.copy_seeds, *copied, on_error=run.clean_up)
-    out = run.owned(_matrix(run, count, run.n))
+    out = run.owned(run.zeros([count, run.n]))
     lent = [run.borrowed(*pair) for pair in (flat, seeds, out)]
     run.kernel(adjoints.sweep_rows, tape, *lent, on_error=run.clean_up)
     run.release_all([flat, seeds])

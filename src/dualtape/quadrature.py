@@ -26,10 +26,11 @@ from numba.extending import overload
 from scipy import integrate as scipy_integrate
 
 from ._jit import kernel
-from .activate import APPLIED_TRANSFORMS, twin
+from .activate import twin
 from .composed import composed, evaluated
 from .driver import Transform
 from .elementary import value
+from .known import APPLIED_TRANSFORMS
 from .making import checked_function, name_of
 from .memoize import explained
 from .memory import remembered

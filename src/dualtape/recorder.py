@@ -26,9 +26,10 @@ from .errors import ArgumentError
 from .labels import LABELS
 from .making import checked_function, name_of, py_func_of
 from .memory import remembered
-from .pool import DEFAULT_LIMIT, release_tape
+from .pool import release_tape
 from .pullback import record_driver
 from .sweeps import call_adjoint, sweep_floats
+from .symbols import DEFAULT_LIMIT
 from .tape import BLOCK_FIELDS, Storage, tape_at, typed_view
 
 __all__ = ["Recording", "Statement", "Tape", "record"]

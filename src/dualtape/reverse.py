@@ -17,11 +17,11 @@ from numba.core import types
 from . import adjoints, pool, read
 from .active import Active
 from .adjoints import make_tracked
-from .borrowing import begin_to_borrow, borrow, is_borrowable
+from .borrowing import borrow, is_borrowable
 from .outputs import Outputs, jacobian_blocks
 from .plan import Plan, base_type, is_active
 from .run import Run
-from .tape import reserve_rows, spell
+from .tape import set_flag
 
 __all__ = ["gradient_driver", "jacobian_driver"]
 
@@ -45,22 +45,25 @@ class Recording:
     ) -> None:
         self.run = run
         self.found = found
-        self.tape = run.kernel(pool.new_tape_for if own else pool.acquire, run.wide)
+        item, pooled = run.size_of(run.wide[0]), run.context.get_constant(types.boolean, not own)
+        self.tape = run.kernel(pool.acquire, (types.int64, item), (types.boolean, pooled))
         if spelled:
-            run.kernel(spell, self._address())
+            set_flag(run.context, run.builder, self.tape, "spelled")
         if at_once:
             self._borrow()
-        count = types.int64, run.n
-        run.kernel(reserve_rows, self._address(), count, on_error=self.release)
+        nbytes = run.constant(0)
         if any(isinstance(ty, types.Array) for ty, _, _ in found):
-            run.kernel(
-                adjoints.lend_inputs, self._address(), count, run.number, on_error=self.release
-            )
+            nbytes = run.builder.mul(run.n, run.size_of(run.plan.number))
+        sizes = (types.int64, run.n), (types.int64, nbytes)
+        run.kernel(adjoints.reserve_inputs, self._address(), *sizes, on_error=self.release)
         self.result = run.call_twin(found, self._tracked(), on_error=self.release)
 
     def _borrow(self) -> None:
-        """Let the tape refer to what stays as it is."""
-        self.run.kernel(begin_to_borrow, self._address())
+        """Let the tape refer to what stays as it is.
+
+        The first place stays empty: one of them is counted where global arrays are borrowed alone.
+        """
+        set_flag(self.run.context, self.run.builder, self.tape, "borrows")
         for ty, value in self.run.constants():
             if is_borrowable(ty):
                 self.run.kernel(borrow, self._address(), (ty, value))
@@ -78,12 +81,11 @@ class Recording:
         if not isinstance(ty, types.Array):
             primal = run.context.cast(run.builder, value, ty, number.base)
             return make_tracked(run.context, run.builder, number, primal, row, self.tape)
-        leaf_array, first = (ty, value), (types.int64, offset)
-        made = run.kernel(adjoints.lent_input, self._address(), first, leaf_array, run.number)
-        lent, rows = run.plan.active_leaf(ty), (types.int64, row)
-        run.kernel(
-            adjoints.track_array, (lent, made), leaf_array, rows, self._address(), run.number
-        )
+        extents = run.extents(ty, value)
+        made = adjoints.lent_array(run.context, run.builder, self.tape, offset, extents, number)
+        lent = run.plan.active_leaf(ty), made
+        rows = types.int64, row
+        run.kernel(adjoints.track_array, lent, (ty, value), rows, self._address(), run.number)
         return made
 
     def row(self, ty: Any, value: Any) -> tuple[Any, Any]:
@@ -133,7 +135,7 @@ def gradient_driver(
             run = Run(plan, context, builder, args[0])
             found = run.input_leaves()
             recording = Recording(run, found, at_once=True)
-            flat = run.owned(run.flat_array(run.n))
+            flat = run.owned(run.zeros([run.n]))
             if is_active(result, plan.number):
                 row = recording.row(result, recording.result)
                 recording.sweep(adjoints.sweep_gradient, row, flat)

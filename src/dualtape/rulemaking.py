@@ -11,9 +11,10 @@ from numba.core.dispatcher import Dispatcher
 
 from ._jit import compiled
 from ._rule import Rule
-from .activate import CUSTOM_RULES, is_user_function
+from .activate import is_user_function
 from .elementary import register_rule
 from .errors import ArgumentError
+from .known import CUSTOM_RULES
 from .memory import Forgetful
 
 __all__ = ["custom_rule"]

@@ -61,11 +61,19 @@ class Run:
         """Return how many inputs a leaf holds."""
         if not isinstance(ty, types.Array):
             return self.constant(1)
-        array = self.context.make_array(ty)(self.context, self.builder, value)
         size = self.constant(1)
-        for extent in cgutils.unpack_tuple(self.builder, array.shape):
+        for extent in self.extents(ty, value):
             size = self.builder.mul(size, extent)
         return size
+
+    def extents(self, ty: Any, value: Any) -> list[Any]:
+        """Return the extents of an array."""
+        array = self.context.make_array(ty)(self.context, self.builder, value)
+        return cgutils.unpack_tuple(self.builder, array.shape)
+
+    def size_of(self, ty: Any) -> Any:
+        """Return the bytes that a number takes in memory."""
+        return self.constant(self.context.get_abi_sizeof(self.context.get_data_type(ty)))
 
     def items(self, ty: Any, value: Any) -> Iterator[tuple[Any, Any]]:
         """Iterate over the leaves of a structure with their values."""
@@ -209,13 +217,10 @@ class Run:
         """Drop a reference."""
         self.context.nrt.decref(self.builder, ty, value)
 
-    def flat_array(self, size: Any, like: Any = None) -> tuple[Any, Any]:
-        """Return (type, value) of a new zeroed 1-D array, of the base type if not told."""
-        like = (self.plan.base, self.base_like) if like is None else like
-        shape = self.context.make_tuple(self.builder, types.UniTuple(types.intp, 1), [size])
-        array = types.Array(like[0], 1, "C")
-        pairs = (types.UniTuple(types.intp, 1), shape), like
-        return array, self.kernel(seed.zeros, *pairs)
+    def zeros(self, shape: list[Any], dtype: Any = None) -> tuple[Any, Any]:
+        """Return (type, value) of a new zeroed array, of the base type if not told."""
+        array = types.Array(dtype or self.plan.base, len(shape), "C")
+        return array, seed.new_zeros(self.context, self.builder, array, shape)
 
     def unflatten(self, found: list[Any], flat: tuple[Any, Any], *, single: bool) -> Any:
         """Cut a flat gradient into the structure of the differentiated arguments."""

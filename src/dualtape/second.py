@@ -44,9 +44,9 @@ def hessian_driver(twin: Any, argnums: tuple[int, ...], *, single: bool, with_va
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             run = Run(plan, context, builder, args[0])
             found = run.input_leaves()
-            flat = run.owned(run.flat_array(run.n))
+            flat = run.owned(run.zeros([run.n]))
             kept = cgutils.alloca_once(builder, context.get_value_type(value_type))
-            matrix = run.owned(square(run))
+            matrix = run.owned(run.zeros([run.n, run.n]))
             w = (types.intp, run.constant(width))
             buffers = run.buffers(found)
             with sweep(run, width) as (row, _), _from(run, row, width) as (column, _):
@@ -76,13 +76,6 @@ def _from(run: Run, start: Any, step: int) -> Any:
     enough = run.builder.icmp_signed(">", run.n, start)
     stop = run.builder.select(enough, run.n, one_more)
     return cgutils.for_range_slice(run.builder, start, stop, run.constant(step), inc=True)
-
-
-def square(run: Run) -> tuple[Any, Any]:
-    ty = types.Array(run.plan.base, 2, "C")
-    shape_type = types.UniTuple(types.intp, 2)
-    shape = run.context.make_tuple(run.builder, shape_type, [run.n, run.n])
-    return ty, run.kernel(seed.zeros, (shape_type, shape), (run.plan.base, run.base_like))
 
 
 def _seed_twice(run: Run, leaf: Any, buffer: Any, row: Any, column: Any) -> Any:
@@ -174,7 +167,7 @@ def hvp_driver(twin: Any, chunk_size: int | None) -> Any:
             run = Run(plan, context, builder, inner)
             directions = list(run.items(direction_type, values[1]))
             found = run.input_leaves()
-            flat = run.owned(run.flat_array(run.n))
+            flat = run.owned(run.zeros([run.n]))
             buffers = run.buffers(found)
             with sweep(run, chunk) as (start, _):
                 triples = zip(found, buffers, directions, strict=True)

@@ -18,7 +18,8 @@ from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic
 from numba.np import arrayobj
 
-from ._jit import kernel, specialized
+from ._jit import kernel
+from .allocation import new_array
 from .emit import Emitted, unwrap, wrap, zero_partials
 from .numbertype import PLAIN, root
 from .partials import PartialsType, splat
@@ -150,51 +151,89 @@ def empty_numbers(typingctx: Any, shape: Any, like: Any) -> Any:
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         sizes = [builder.extract_value(args[0], i) for i in range(array.ndim)]
-        return arrayobj._empty_nd_impl(context, builder, array, sizes)._getvalue()
+        return new_array(context, builder, array, sizes)._getvalue()
 
     return array(types.UniTuple(types.intp, array.ndim), like), codegen
+
+
+def make_flat(context: Any, builder: Any, ty: Any, value: Any) -> Any:
+    """Return a C-contiguous array as a 1-D view; references are not counted."""
+    source = context.make_array(ty)(context, builder, value)
+    out = context.make_array(ty.copy(ndim=1, layout="C"))(context, builder)
+    size = context.get_constant(types.intp, 1)
+    for extent in cgutils.unpack_tuple(builder, source.shape):
+        size = builder.mul(size, extent)
+    arrayobj.populate_array(
+        out,
+        data=source.data,
+        shape=[size],
+        strides=[source.itemsize],
+        itemsize=source.itemsize,
+        meminfo=source.meminfo,
+        parent=source.parent,
+    )
+    return out._getvalue()
+
+
+@intrinsic
+def zeros(typingctx: Any, shape: Any, like: Any) -> Any:
+    """Return a C-contiguous array of this shape and of zeros of the type of `like`."""
+    array = types.Array(like, len(shape), "C")
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return new_zeros(context, builder, array, cgutils.unpack_tuple(builder, args[0]))
+
+    return array(types.UniTuple(types.intp, array.ndim), like), codegen
+
+
+def new_zeros(context: Any, builder: Any, array: Any, shape: list[Any]) -> Any:
+    """Return a new array of this type and of LLVM extents; a number that is zero has no bit set."""
+    made = new_array(context, builder, array, shape)
+    cgutils.memset(builder, made.data, builder.mul(made.nitems, made.itemsize), 0)
+    return made._getvalue()
 
 
 @intrinsic
 def flat_view(typingctx: Any, a: Any) -> Any:
     """Return a C-contiguous array as a 1-D view (reshape would call out of the compiled code)."""
+    return view_code(a) if a.layout == "C" else None
+
+
+def view_code(a: Any) -> Any:
+    """Return signature and code of a C-contiguous array as a 1-D view."""
     view = a.copy(ndim=1)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        source = context.make_array(a)(context, builder, args[0])
-        out = context.make_array(view)(context, builder)
-        size = context.get_constant(types.intp, 1)
-        for extent in cgutils.unpack_tuple(builder, source.shape):
-            size = builder.mul(size, extent)
-        arrayobj.populate_array(
-            out,
-            data=source.data,
-            shape=[size],
-            strides=[source.itemsize],
-            itemsize=source.itemsize,
-            meminfo=source.meminfo,
-            parent=source.parent,
-        )
-        return impl_ret_borrowed(context, builder, view, out._getvalue())
+        return impl_ret_borrowed(context, builder, view, make_flat(context, builder, a, args[0]))
 
     return view(a), codegen
 
 
-def flattened(a: Any) -> Any:
-    """Return the elements of an array in row-major order (compiled code only)."""
-    raise NotImplementedError
+@intrinsic
+def flattened(typingctx: Any, a: Any) -> Any:
+    """Return the elements of an array in row-major order: a view, or a copy where need be."""
+    view = a.copy(ndim=1, layout="C")
 
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        if a.layout == "C":
+            flat = make_flat(context, builder, a, args[0])
+            return impl_ret_borrowed(context, builder, view, flat)
+        source = context.make_array(a)(context, builder, args[0])
+        shape = cgutils.unpack_tuple(builder, source.shape)
+        strides = cgutils.unpack_tuple(builder, source.strides)
+        copy = a.copy(layout="C")
+        made = new_array(context, builder, copy, shape)
+        at = cgutils.alloca_once_value(builder, made.data)
+        with cgutils.loop_nest(builder, shape, intp=shape[0].type) as position:
+            item = cgutils.get_item_pointer2(
+                context, builder, source.data, shape, strides, a.layout, position
+            )
+            place = builder.load(at)
+            builder.store(builder.load(item), place)
+            builder.store(cgutils.gep_inbounds(builder, place, 1), at)
+        return make_flat(context, builder, copy, made._getvalue())
 
-@specialized(flattened)
-def _flattened(a: Any) -> Any:
-    if a.layout == "C":
-        return flat_view_of
-    return lambda a: a.copy().reshape(a.size)
-
-
-def flat_view_of(a: Any) -> Any:
-    """Return `flat_view`; an overload wants a plain function."""
-    return flat_view(a)
+    return view(a), codegen
 
 
 @intrinsic
@@ -289,16 +328,6 @@ def seed_direction(out: Any, x: Any, first: Any, direction: Any, like: Any) -> N
 
 
 @kernel
-def zeros(shape: Any, like: Any) -> Any:
-    """Return an array of zeros of the type of `like`."""
-    out = empty_numbers(shape, like)
-    flat = flat_view(out)
-    for i in range(flat.size):
-        flat[i] = 0.0
-    return out
-
-
-@kernel
 def seed_tangent(x: Any, tangent: Any, like: Any) -> Any:
     """Return a one-partial number."""
     return with_tangent(x, tangent, like)
@@ -310,17 +339,8 @@ def seed_one_direction(x: Any, first: Any, direction: Any, like: Any) -> Any:
     return with_direction(x, first, direction, like)
 
 
-def element_like(a: Any) -> Any:
-    """Return a zero of the element type (compiled code only)."""
-    raise NotImplementedError
-
-
-@specialized(element_like)
-def _element_like(a: Any) -> Any:
+@intrinsic
+def element_like(typingctx: Any, a: Any) -> Any:
+    """Return a zero of the element type."""
     dtype = a.dtype
-
-    @intrinsic
-    def zero(typingctx: Any) -> Any:
-        return dtype(), lambda context, builder, sig, args: context.get_constant_null(dtype)
-
-    return lambda a: zero()
+    return dtype(a), lambda context, builder, sig, args: context.get_constant_null(dtype)

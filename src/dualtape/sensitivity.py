@@ -9,6 +9,7 @@ import numpy as np
 from scipy import integrate as scipy_integrate
 from scipy import sparse
 
+from ._jit import generic
 from .activate import twin
 from .composed import composed
 from .errors import ArgumentError
@@ -131,6 +132,26 @@ def solve_ivp_sensitivity(
     return _split(found, n, k)
 
 
+@generic
+def taken_apart(z: Any, p: Any) -> Any:
+    """Return a zero for each of the k parameters, the n states and their n x k sensitivities."""
+    n = z.size // (p.size + 1)
+    return np.zeros(p.size), z[:n], z[n:].reshape((n, p.size))
+
+
+@generic
+def put_together(pair: Any) -> Any:
+    """Return n values and their n x k derivatives as one vector."""
+    value, slopes = pair
+    n, k = slopes.shape
+    out = np.empty(n * (k + 1))
+    for i in range(n):
+        out[i] = value[i]
+        for j in range(k):
+            out[n + i * k + j] = slopes[i, j]
+    return out
+
+
 def _augmented(fun: Any) -> Any:
     """Return the compiled (t, z, p, args) -> z' of states and sensitivities.
 
@@ -148,13 +169,8 @@ def _augmented(fun: Any) -> Any:
         both = value_and_jacobian(moved)
 
         def augmented(t, z, p, args):  # type: ignore[no-untyped-def]
-            k = p.size
-            n = z.size // (k + 1)
-            value, slopes = both(np.zeros(k), t, z[:n], z[n:].reshape((n, k)), p, args)
-            out = np.empty(z.size)
-            out[:n] = value
-            out[n:] = slopes.ravel()
-            return out
+            zeros, y, sensitivity = taken_apart(z, p)
+            return put_together(both(zeros, t, y, sensitivity, p, args))
 
         return composed(lambda _: augmented, augmented, (), f"sensitivity of {name_of(function)}")
 

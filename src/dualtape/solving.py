@@ -24,7 +24,7 @@ from ._jit import generic, kernel, specialized
 from .adjoints import wide_like
 from .blocks import (
     add_to_rows,
-    adjoint_address,
+    adjoint_of,
     block_rows,
     gather_adjoint,
     has_rows,
@@ -34,10 +34,10 @@ from .blocks import (
     tape_of,
 )
 from .conversion import values
-from .lapack import PIVOT, factor, substitute
-from .matmul import number_like, tape_of_two
+from .lapack import PIVOT, solve_and_factor, substitute
+from .layouts import first_tape, rows_in
+from .matmul import number_like
 from .matmul import times as careful_times
-from .numbertype import level
 from .planes import (
     add_flat,
     copy_flat,
@@ -56,7 +56,7 @@ from .replay import track_result
 from .seed import element_like, empty_numbers
 from .tape import tape_at, typed_view
 
-__all__ = ["inverse", "require_finite", "solved", "system_solution", "turned"]
+__all__ = ["inverse", "require_finite", "solved", "stacked", "system_solution", "turned"]
 
 WHOLE = np.int64(0)
 NOT_FINITE = "Array must not contain infs or NaNs."
@@ -121,8 +121,7 @@ def _hyper_system(a: Any, b: Any) -> Any:
 
 def _dual_system(a: Any, b: Any) -> Any:
     like = number_like(a, b)
-    factors, pivots = factored(turned(lowered(a, like)))
-    x = solved(factors, pivots, lowered(b, like), False)
+    x, factors, pivots = factored_and_solved(turned(lowered(a, like)), lowered(b, like))
     right = residuals(a, b, x, True, like)
     return from_planes(x, solved(factors, pivots, stacked(right), False), like)
 
@@ -133,31 +132,35 @@ def stacked(planes: Any) -> Any:
     return planes.reshape((planes.shape[0] * planes.shape[1], planes.shape[2]))
 
 
-def factored(at: Any) -> tuple[Any, Any]:
-    """Return factors and pivots of a matrix given transposed (compiled code only)."""
+def factored_and_solved(at: Any, b: Any) -> tuple[Any, Any, Any]:
+    """Solve A x = b for each row of b; return x, factors and pivots (compiled code only).
+
+    The matrix is given transposed.  Values are those of the function itself, to the last bit.
+    """
     raise NotImplementedError
 
 
-@specialized(factored)
-def _factored(at: Any) -> Any:
-    if family(at.dtype) == "float":
-        return lambda at: plain_factors(at)
+@specialized(factored_and_solved)
+def _factored_and_solved(at: Any, b: Any) -> Any:
+    if family(top_number(at, b)) == "float":
+        return lambda at, b: plain_solution(at, b)
 
-    def of_numbers(at: Any) -> Any:
-        lu, pivots = plain_factors(values(at))
-        return with_roots(at, lu), pivots
+    def of_numbers(at: Any, b: Any) -> Any:
+        x, lu, pivots = plain_solution(values(at), values(b))
+        factors = with_roots(at, lu)
+        return with_roots(solved(factors, pivots, b, False), x), factors, pivots
 
     return of_numbers
 
 
 @kernel
-def plain_factors(at: Any) -> Any:
-    """Return factors and pivots of a matrix of floats given transposed."""
+def plain_solution(at: Any, b: Any) -> Any:
+    """Solve A x = b for each row of b; return x, factors and pivots of floats."""
     require_finite(at)
-    lu, pivots, is_regular = factor(at)
+    x, lu, pivots, is_regular = solve_and_factor(at, b)
     if not is_regular:
         raise np.linalg.LinAlgError(SINGULAR)
-    return lu, pivots
+    return x, lu, pivots
 
 
 def solved(factors: Any, pivots: Any, b: Any, flipped: Any) -> Any:
@@ -233,35 +236,39 @@ def moved(planes: Any, x: Any, flipped: Any) -> Any:
 def tracked_system(a: Any, b: Any) -> Any:
     """Solve A x = b as a block."""
     number = number_like(a, b)
-    factors, pivots = factored(turned(lowered(a, number)))
-    return recorded_solution(factors, pivots, a, b, False, True)
+    x, factors, pivots = factored_and_solved(turned(lowered(a, number)), lowered(b, number))
+    return recorded_solution(x, factors, pivots, a, b, False, True)
 
 
 @kernel
 def tracked_solution(factors: Any, pivots: Any, b: Any, flipped: Any) -> Any:
     """Solve with given factors as a block."""
-    factors0 = lowered(factors, number_like(factors, b))
-    return recorded_solution(factors0, pivots, factors, b, flipped, False)
+    number = number_like(factors, b)
+    factors0 = lowered(factors, number)
+    x = solved(factors0, pivots, lowered(b, number), flipped)
+    return recorded_solution(x, factors0, pivots, factors, b, flipped, False)
 
 
 @generic
 def recorded_solution(
-    factors: Any, pivots: Any, matrix: Any, b: Any, flipped: Any, is_own: Any
+    x: Any, factors: Any, pivots: Any, matrix: Any, b: Any, flipped: Any, is_own: Any
 ) -> Any:
-    """Solve as a block, which keeps factors and solution.
+    """Enter a solution as a block, which keeps factors and solution.
 
     The numbers of the matrix are given transposed, unless `is_own` says that they are not.
     """
     number = number_like(matrix, b)
-    x = solved(factors, pivots, lowered(b, number), flipped)
-    address, first = tape_of_two(matrix, b, number), WHOLE
+    rows, other_rows = rows_in(matrix, number), rows_in(b, number)
+    address, first = first_tape(rows), WHOLE
+    if address == 0:
+        address = first_tape(other_rows)
     if address != 0:
         tape = tape_at(address)
         first = tape.reserve(x.size)
         kept_factors, kept = wide_like(factors), wide_like(x)
         told = np.array([x.shape[0], x.shape[1], int(flipped), pivots.size, 0, 0, 0, 0, 0, 0])
-        told[4] = store_rows(address, matrix, number)
-        told[5] = store_rows(address, b, number)
+        told[4] = store_rows(address, rows)
+        told[5] = store_rows(address, other_rows)
         told[6] = store_array(address, factors, kept_factors)
         told[7] = store_array(address, pivots, PIVOT)
         told[8] = store_array(address, x, kept)
@@ -270,17 +277,6 @@ def recorded_solution(
         adjoint = address_of_adjoint((kept_factors, kept))
         tape.add_block(first, first + x.size, adjoint, offset)
     return track_result(x, first, address, number)
-
-
-def address_of_adjoint(kept: Any) -> int:
-    """Return the address of `solution_adjoint` for what a block keeps (compiled code only)."""
-    raise NotImplementedError
-
-
-@specialized(address_of_adjoint)
-def _address_of_adjoint(kept: Any) -> Any:
-    made = solution_adjoint.at(level(kept[1]))
-    return lambda kept: adjoint_address(made, kept)
 
 
 @kernel
@@ -301,6 +297,9 @@ def solution_adjoint(address: Any, block: Any, lane: Any, width: Any, kept: Any)
         minus = negated(l)
         more = careful_times(minus.T, x) if told[9] != 0 else careful_times(x.T, minus)
         add_to_rows(address, told[4], adjoint, more, lane, width)
+
+
+address_of_adjoint = adjoint_of(solution_adjoint)
 
 
 # Inverses
@@ -353,22 +352,11 @@ def tracked_inverse(a: Any) -> Any:
         first = tape.reserve(x.size)
         kept = wide_like(x)
         told = np.array([x.shape[0], 0, 0])
-        told[1] = store_rows(address, a, number)
+        told[1] = store_rows(address, rows_in(a, number))
         told[2] = store_array(address, x, kept)
         at = store_array(address, told, WHOLE)
         tape.add_block(first, first + x.size, address_of_inverse_adjoint(kept), at)
     return track_result(x, first, address, number)
-
-
-def address_of_inverse_adjoint(kept: Any) -> int:
-    """Return the address of `inverse_adjoint` for a base type (compiled code only)."""
-    raise NotImplementedError
-
-
-@specialized(address_of_inverse_adjoint)
-def _address_of_inverse_adjoint(kept: Any) -> Any:
-    made = inverse_adjoint.at(level(kept))
-    return lambda kept: adjoint_address(made, kept)
 
 
 @kernel
@@ -383,3 +371,6 @@ def inverse_adjoint(address: Any, block: Any, lane: Any, width: Any, kept: Any) 
     gather_adjoint(adjoint, first, bar, lane, width)
     more = careful_times(careful_times(negated(x).T, bar), x.T)
     add_to_rows(address, told[1], adjoint, more, lane, width)
+
+
+address_of_inverse_adjoint = adjoint_of(inverse_adjoint)

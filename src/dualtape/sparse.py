@@ -20,7 +20,6 @@ from .elimination import EMPTY, METHODS
 from .errors import ArgumentError, PatternError
 from .making import cached, checked_argnums, checked_function, name_of, py_func_of
 from .memory import remembered
-from .pool import release_tape
 from .sparse_reverse import sparse_driver
 
 __all__ = [
@@ -226,10 +225,13 @@ class SparseJacobian:
         """Return the Jacobian, after the value if that was asked for."""
         if named or len(args) == self._out:
             args = self._completed(args, named)
-        program, frame, pick = self._known
-        value, address, rows, data = self._core(program, *args)
-        if address:
-            data, frame, pick = self._analyzed(address, rows, args)
+        known = self._known
+        value, address, rows, data = self._core(known[0], *args)
+        if address and data.size:
+            elimination.sweep(address, known[0], data)
+        elif address:
+            known, data = self._analyzed(address, rows, args)
+        _, frame, pick = known
         if pick is not None:
             data = np.append(data, 0.0)[pick]
         matrix = filled(frame, data, self._share)
@@ -248,16 +250,12 @@ class SparseJacobian:
         return args
 
     def _analyzed(self, address: int, rows: Any, args: tuple[Any, ...]) -> Any:
-        """Make a program for a new structure; return entries, an empty result and its order."""
+        """Return what is known now of a new structure, and the entries of its first recording."""
         n = sum(count_numbers(args[i]) for i in self._argnums)
-        try:
-            made = elimination.make_program(address, rows, n, self._method)
-            data = elimination.fill_from(address, made[0], made[2].size)
-        finally:
-            release_tape(address)
-        frame, pick = self._arranged(made[1], made[2], (rows.size, n))
-        self._known = made[0], frame, pick
-        return data, frame, pick
+        program, data, pattern = elimination.first_filled(address, rows, n, self._method)
+        known = (program, *self._arranged(*pattern, (rows.size, n)))
+        self._known = known
+        return known, data
 
     def _arranged(self, indptr: Any, indices: Any, shape: tuple[int, int]) -> tuple[Any, Any]:
         """Return a result without entries, and the order of the entries of the Jacobian in it."""

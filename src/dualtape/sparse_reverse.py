@@ -1,8 +1,8 @@
 """Sparse derivatives in compiled code: recordings that fill in a sparse Jacobian, compressed H S.
 
 The Jacobian's driver gets the `Program` of an earlier call.  If the new recording has the structure
-it was made for, the entries are filled in and the tape is given back; if not, the recording is left
-for Python to make a new program from.
+it was made for, the entries are filled in and the tape is given back; if not, or if sweeps make
+them, the recording is left for Python to make a new program from, or to sweep.
 """
 
 from __future__ import annotations
@@ -85,15 +85,13 @@ def sparse_driver(
                 value = run.owned((value_type, run.base_value(y_type, y)[1]))[1]
             run.release(y_type, y)
             where, given = (types.int64, recording.tape), (words_type, known)
-            matched = run.kernel(elimination.has_structure, where, rows, given)
-            match = types.boolean, matched
-            made = run.owned((data, run.kernel(elimination.new_data, match, given)))
+            found = run.kernel(elimination.filled, where, rows, given)
+            done, made = cgutils.unpack_tuple(builder, found)
             address = cgutils.alloca_once_value(builder, recording.tape)
-            with builder.if_then(matched):
-                recording.sweep(elimination.fill, given, made)
+            with builder.if_then(done):
                 recording.release()
                 builder.store(ir.Constant(recording.tape.type, 0), address)
-            items = [value, builder.load(address), rows[1], made[1]]
+            items = [value, builder.load(address), rows[1], made]
             return context.make_tuple(builder, returned, items)
 
         return returned(packed), codegen

@@ -27,9 +27,10 @@ import numpy as np
 
 from ._jit import generic, kernel, specialized
 from .adjoints import wide_like
+from .allocation import empty_array
 from .blocks import (
     add_to_rows,
-    adjoint_address,
+    adjoint_of,
     block_rows,
     gather_adjoint,
     load_array,
@@ -38,12 +39,13 @@ from .blocks import (
     tape_of,
 )
 from .conversion import values
+from .layouts import rows_in
 from .matmul import times as careful_times
-from .numbertype import level
 from .planes import (
     copy_flat,
     family,
     from_planes,
+    left_products,
     lowered,
     nested,
     planes_of,
@@ -52,7 +54,7 @@ from .planes import (
 )
 from .replay import track_result
 from .seed import element_like, empty_numbers
-from .solving import WHOLE, solved, turned
+from .solving import WHOLE, solved, stacked, turned
 from .tape import tape_at, typed_view
 
 __all__ = ["eigen", "triangle"]
@@ -120,18 +122,30 @@ def _dual_triangle(a: Any) -> Any:
     planes = planes_of(a, like)
     for i in range(planes.shape[0]):
         mirror(planes[i])
-        inner = between(l, planes[i], True)
-        halve(inner)
-        copy_flat(planes[i], times(l, inner))
-    return from_planes(l, planes, like)
+    inner = between(l, planes, True)
+    for i in range(planes.shape[0]):
+        halve(inner[i])
+    products = left_products(turned_planes(inner), turned(l))  # (L Phi)^T
+    return from_planes(l, turned_planes(products), like)
 
 
 @generic
-def between(l: Any, m: Any, flipped: Any) -> Any:
-    """Return L^-1 M L^-T if `flipped`, else L^-T M L^-1."""
-    none = np.empty(0, np.int32)
-    first = solved(l, none, turned(m), flipped)
-    return turned(solved(l, none, turned(first), flipped))
+def between(l: Any, planes: Any, flipped: Any) -> Any:
+    """Return L^-1 M^T L^-T if `flipped`, else L^-T M^T L^-1, for every plane M."""
+    none = empty_array(0, np.int32)
+    first = solved(l, none, stacked(planes), flipped).reshape(planes.shape)
+    return solved(l, none, stacked(turned_planes(first)), flipped).reshape(planes.shape)
+
+
+@kernel
+def turned_planes(planes: Any) -> Any:
+    """Return each plane transposed."""
+    out = empty_numbers((planes.shape[0], planes.shape[2], planes.shape[1]), element_like(planes))
+    for i in range(planes.shape[0]):
+        for j in range(planes.shape[1]):
+            for k in range(planes.shape[2]):
+                out[i, k, j] = planes[i, j, k]
+    return out
 
 
 @kernel
@@ -145,22 +159,11 @@ def tracked_triangle(a: Any) -> Any:
         first = tape.reserve(l.size)
         kept = wide_like(l)
         told = np.array([l.shape[0], 0, 0])
-        told[1] = store_rows(address, a, number)
+        told[1] = store_rows(address, rows_in(a, number))
         told[2] = store_array(address, l, kept)
         at = store_array(address, told, WHOLE)
         tape.add_block(first, first + l.size, address_of_triangle_adjoint(kept), at)
     return track_result(l, first, address, number)
-
-
-def address_of_triangle_adjoint(kept: Any) -> int:
-    """Return the address of `triangle_adjoint` for a base type (compiled code only)."""
-    raise NotImplementedError
-
-
-@specialized(address_of_triangle_adjoint)
-def _address_of_triangle_adjoint(kept: Any) -> Any:
-    made = triangle_adjoint.at(level(kept))
-    return lambda kept: adjoint_address(made, kept)
 
 
 @kernel
@@ -178,9 +181,12 @@ def triangle_adjoint(address: Any, block: Any, lane: Any, width: Any, kept: Any)
             bar[j, i] = 0.0
     inner = careful_times(l.T, bar)
     halve(inner)
-    s = between(l, inner, False)
+    s = between(l, inner.reshape((1, n, n)), False)[0]
     fold(s)
     add_to_rows(address, told[1], adjoint, s, lane, width)
+
+
+address_of_triangle_adjoint = adjoint_of(triangle_adjoint)
 
 
 # Eigenvalues and eigenvectors
@@ -281,7 +287,7 @@ def tracked_eigen(a: Any) -> Any:
         first = tape.reserve(w.size + v.size)
         kept = wide_like(w)
         told = np.array([w.size, 0, 0, 0, 0])
-        told[1] = store_rows(address, a, number)
+        told[1] = store_rows(address, rows_in(a, number))
         told[2] = store_array(address, w, kept)
         told[3] = store_array(address, v, kept)
         told[4] = store_array(address, clusters(values(w)), WHOLE)
@@ -289,17 +295,6 @@ def tracked_eigen(a: Any) -> Any:
         tape.add_block(first, first + w.size + v.size, address_of_eigen_adjoint(kept), at)
     vectors = track_result(v, first + w.size, address, number)
     return track_result(w, first, address, number), vectors
-
-
-def address_of_eigen_adjoint(kept: Any) -> int:
-    """Return the address of `eigen_adjoint` for a base type (compiled code only)."""
-    raise NotImplementedError
-
-
-@specialized(address_of_eigen_adjoint)
-def _address_of_eigen_adjoint(kept: Any) -> Any:
-    made = eigen_adjoint.at(level(kept))
-    return lambda kept: adjoint_address(made, kept)
 
 
 @kernel
@@ -327,3 +322,6 @@ def eigen_adjoint(address: Any, block: Any, lane: Any, width: Any, kept: Any) ->
     s = careful_times(careful_times(v, inner), v.T)
     fold(s)
     add_to_rows(address, told[1], adjoint, s, lane, width)
+
+
+address_of_eigen_adjoint = adjoint_of(eigen_adjoint)

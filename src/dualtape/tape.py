@@ -25,12 +25,22 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 from numba.experimental import jitclass
 from numba.extending import intrinsic
 from numba.np import arrayobj
 
 from ._jit import internal, kernel
+from .allocation import (
+    clear_items,
+    copy_items,
+    empty_array,
+    fill_items,
+    larger,
+    no_array,
+    smaller,
+    zero_array,
+)
 from .errors import TapeMemoryError
 
 __all__ = [
@@ -41,9 +51,7 @@ __all__ = [
     "field_pointer",
     "grow",
     "item_size",
-    "lent_array",
-    "reserve_rows",
-    "spell",
+    "set_flag",
     "tape_at",
     "typed_view",
 ]
@@ -69,10 +77,10 @@ class Storage:
         For how many entries there is room.
     item : int
         Bytes of one partial.
-    limit : int
-        Bytes that the tape may take, adjoints included.
+    taken, limit : int
+        Bytes that the tape takes, and that it may take, adjoints included.
     home : int
-        Place in the pool, -1 if none.
+        Place in the pool, 0 if none.
     spelled : int
         Whether elementwise operations on arrays are statements, not blocks: the tape is read as a
         matrix.
@@ -91,21 +99,22 @@ class Storage:
         self.blocks = 0
         self.arena_used = 0
         self.item = item
+        self.taken = 8
         self.limit = limit
-        self.home = -1
+        self.home = 0
         self.spelled = 0
         self.borrows = 0
         self.owner = 0
-        self.borrowed = np.zeros(16, np.int64)
-        self.row_end = np.zeros(2, np.uint32)
-        self.col = np.zeros(0, np.uint32)
-        self.partial = np.zeros(0, np.uint8)
-        self.adjoint = np.zeros(0, np.uint8)
-        self.block = np.zeros(0, np.int64)
-        self.arena = np.zeros(0, np.uint8)
-        self.inputs = np.zeros(0, np.uint8)
-        self.label = np.zeros(0, np.int32)
-        self.value = np.zeros(0, np.float64)
+        self.borrowed = zero_array(16, np.int64)
+        self.row_end = zero_array(2, np.uint32)
+        self.col = no_array(np.uint32)
+        self.partial = no_array(np.uint8)
+        self.adjoint = no_array(np.uint8)
+        self.block = no_array(np.int64)
+        self.arena = no_array(np.uint8)
+        self.inputs = no_array(np.uint8)
+        self.label = no_array(np.int32)
+        self.value = no_array(np.float64)
 
     def begin(self, item: int) -> None:
         """Empty the tape, for partials of `item` bytes; memory is kept."""
@@ -117,14 +126,12 @@ class Storage:
         self.spelled = 0
         self.borrows = 0
         self.item = item
-        self.capacity = min(self.col.size, self.partial.size // item)
-        self.label[:] = -1
+        self.capacity = smaller(self.col.size, self.partial.size // item)
+        fill_items(self.label, 0, self.label.size, -1)
 
     def nbytes(self) -> int:
         """Return the bytes taken by rows, entries, adjoints and blocks."""
-        rows = self.row_end.size * 4 + self.adjoint.size
-        entries = self.col.size * 4 + self.partial.size
-        return rows + entries + self.block.size * 8 + self.arena.size + self.inputs.size
+        return self.taken
 
     def mark(self) -> tuple[int, int, int, int, int]:
         """Return the present position, for `rewind`."""
@@ -136,7 +143,7 @@ class Storage:
 
     def check(self, more: int) -> None:
         """Raise where `more` bytes would pass the limit."""
-        if self.nbytes() + more > self.limit:
+        if self.taken + more > self.limit:
             raise TapeMemoryError(
                 "the tape would pass its memory limit. Record less: wrap the steps of a long loop "
                 "in dualtape.checkpoint, use forward mode for few inputs, or raise the limit with "
@@ -144,91 +151,79 @@ class Storage:
             )
 
     def grow(self, more: int) -> None:
-        """Make room for `more` entries, each of which may be a row."""
-        capacity = max(2 * self.capacity, self.entries + more, SMALLEST)
+        """Make room for `more` entries, each of which may be a row, and for the bare rows."""
+        capacity, size = self.capacity, self.row_end.size
+        if more > 0:
+            capacity = larger(larger(2 * capacity, self.entries + more), SMALLEST)
         if capacity > LARGEST:
             raise TapeMemoryError("a tape holds at most 2**31 - 1 entries; see checkpoint")
-        self.check((capacity - self.capacity) * (8 + self.item))
-        col = np.empty(capacity, np.uint32)
-        partial = np.empty(capacity * self.item, np.uint8)
-        col[: self.entries] = self.col[: self.entries]
-        partial[: self.entries * self.item] = self.partial[: self.entries * self.item]
-        self.col = col
-        self.partial = partial
-        self.capacity = capacity
-        self.fit_rows()
-
-    def shrink(self) -> None:
-        """Give memory back, where a lower limit was set since."""
-        if self.nbytes() > self.limit:
-            self.capacity = 0
-            self.row_end = np.zeros(2, np.uint32)
-            self.col = np.zeros(0, np.uint32)
-            self.partial = np.zeros(0, np.uint8)
-            self.adjoint = np.zeros(0, np.uint8)
-            self.block = np.zeros(0, np.int64)
-            self.arena = np.zeros(0, np.uint8)
-            self.inputs = np.zeros(0, np.uint8)
-
-    def fit_rows(self) -> None:
-        """Let every entry there is room for be a row, beside the bare rows."""
-        wanted = self.capacity + self.bare + 1
-        if self.row_end.size < wanted:
-            if wanted > LARGEST:
-                raise TapeMemoryError("a tape holds at most 2**31 - 1 rows; see checkpoint")
-            size = max(wanted, min(self.row_end.size + self.bare, LARGEST))
-            self.check(4 * (size - self.row_end.size))
-            row_end = np.zeros(size, np.uint32)
-            row_end[: self.rows] = self.row_end[: self.rows]
+        wanted = capacity + self.bare + 1
+        if wanted > LARGEST:
+            raise TapeMemoryError("a tape holds at most 2**31 - 1 rows; see checkpoint")
+        if size < wanted:
+            size = larger(wanted, smaller(size + self.bare, LARGEST))
+        nbytes = 4 * (size - self.row_end.size)
+        if capacity > self.capacity:
+            nbytes += 4 * (capacity - self.col.size) + capacity * self.item - self.partial.size
+        self.check(nbytes)
+        if capacity > self.capacity:
+            col = empty_array(capacity, np.uint32)
+            partial = empty_array(capacity * self.item, np.uint8)
+            copy_items(col, self.col, self.entries)
+            copy_items(partial, self.partial, self.entries * self.item)
+            self.col = col
+            self.partial = partial
+        if size > self.row_end.size:
+            row_end = empty_array(size, np.uint32)
+            copy_items(row_end, self.row_end, self.rows)
             self.row_end = row_end
+        self.capacity = capacity
+        self.taken += nbytes
 
     def reserve(self, count: int) -> int:
         """Append bare rows; return the first."""
         first = self.rows
         self.bare += count
-        self.rows += count
         if self.row_end.size < self.capacity + self.bare + 1:
-            self.rows = first  # what is to be copied
-            self.fit_rows()
-            self.rows = first + count
-        self.row_end[first : first + count] = self.entries
+            self.grow(0)
+        self.rows = first + count
+        fill_items(self.row_end, first, self.rows, self.entries)
         return first
 
     def clear_adjoints(self, width: int) -> None:
         """Make `width` zero adjoints for every row."""
         wanted = self.rows * self.item * width
-        if self.adjoint.size < wanted:
-            self.check(wanted - self.adjoint.size)
-            self.adjoint = np.zeros(wanted, np.uint8)
-        else:
-            self.adjoint[:wanted] = 0
+        more = wanted - self.adjoint.size
+        if more > 0:
+            self.check(more)
+            self.adjoint = empty_array(wanted, np.uint8)
+            self.taken += more
+        clear_items(self.adjoint, wanted)
 
     def store(self, count: int) -> int:
         """Make room for `count` bytes of a block's data in the arena; return their offset."""
         first = self.arena_used
         used = first + (count + 31) // 32 * 32
         if used > self.arena.size:
-            size = max(2 * self.arena.size, used)
-            self.check(size - self.arena.size)
-            arena = np.empty(size, np.uint8)
-            arena[:first] = self.arena[:first]
+            size = larger(2 * self.arena.size, used)
+            more = size - self.arena.size
+            self.check(more)
+            arena = empty_array(size, np.uint8)
+            copy_items(arena, self.arena, first)
             self.arena = arena
+            self.taken += more
         self.arena_used = used
         return first
 
-    def lend(self, count: int) -> None:
-        """Make room for `count` bytes of inputs as numbers; see `lent_array`."""
-        if count > self.inputs.size:
-            self.check(count - self.inputs.size)
-            self.inputs = np.empty(count, np.uint8)
-
     def name(self, row: int, label: int, value: float) -> None:
         """Keep a label and a value with a row, unless it has a label."""
-        if row >= self.label.size:
-            size = max(2 * self.label.size, row + 1)
-            labels, values = np.full(size, -1, np.int32), np.zeros(size)
-            labels[: self.label.size] = self.label
-            values[: self.label.size] = self.value
+        known = self.label.size
+        if row >= known:
+            size = larger(2 * known, row + 1)
+            labels, values = empty_array(size, np.int32), zero_array(size, np.float64)
+            copy_items(labels, self.label, known)
+            copy_items(values, self.value, known)
+            fill_items(labels, known, size, -1)
             self.label = labels
             self.value = values
         if self.label[row] < 0:
@@ -239,9 +234,12 @@ class Storage:
         """Enter an operation on arrays whose results are the rows from `first` to before `last`."""
         at = self.blocks * BLOCK_FIELDS
         if at == self.block.size:
-            block = np.zeros(max(2 * at, 16 * BLOCK_FIELDS), np.int64)
-            block[:at] = self.block[:at]
+            more = larger(at, 16 * BLOCK_FIELDS)
+            self.check(8 * more)
+            block = empty_array(at + more, np.int64)
+            copy_items(block, self.block, at)
             self.block = block
+            self.taken += 8 * more
         self.block[at] = first
         self.block[at + 1] = last
         self.block[at + 2] = adjoint
@@ -252,10 +250,11 @@ class Storage:
 @functools.cache
 def native_class() -> Any:
     """Return `Storage` as a jitclass, made when first needed."""
-    counters = ("rows", "entries", "capacity", "bare", "blocks", "arena_used", "item", "limit")
-    spec: list[tuple[str, Any]] = [
-        (name, types.int64) for name in (*counters, "home", "spelled", "borrows", "owner")
-    ]
+    integers = (
+        "rows", "entries", "capacity", "bare", "blocks", "arena_used", "item", "taken", "limit",
+        "home", "spelled", "borrows", "owner",
+    )  # fmt: skip
+    spec: list[tuple[str, Any]] = [(name, types.int64) for name in integers]
     arrays = {
         "row_end": types.uint32,
         "col": types.uint32,
@@ -289,6 +288,12 @@ def field_pointer(context: Any, builder: Any, address: Any, name: str) -> Any:
     pointer = context.get_data_type(data_type).as_pointer()
     data = context.make_data_helper(builder, data_type, ref=builder.inttoptr(address, pointer))
     return data._get_ptr_by_name("m_" + name)
+
+
+def set_flag(context: Any, builder: Any, address: Any, name: str) -> None:
+    """Set an integer of the tape at an address to one."""
+    pointer = field_pointer(context, builder, address, name)
+    builder.store(context.get_constant(types.int64, 1), pointer)
 
 
 @intrinsic
@@ -394,53 +399,7 @@ def typed_view(typingctx: Any, raw: Any, like: Any) -> Any:
     return view(raw, like), codegen
 
 
-@intrinsic
-def lent_array(typingctx: Any, raw: Any, first: Any, x: Any, like: Any) -> Any:
-    """Return bytes from number `first` on as an array in the shape of `x`, borrowed.
-
-    The inputs of a recording live in its tape: calls allocate nothing, and a function that raises
-    holds nothing, since Numba drops no references then.
-    """
-    view = types.Array(like, x.ndim, "C")
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        source = context.make_array(raw)(context, builder, args[0])
-        shape = cgutils.unpack_tuple(
-            builder, context.make_array(x)(context, builder, args[2]).shape
-        )
-        out = context.make_array(view)(context, builder)
-        size = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(like)))
-        strides = [size]
-        for extent in reversed(shape[1:]):
-            strides.insert(0, builder.mul(strides[0], extent))
-        data = builder.gep(source.data, [builder.mul(args[1], size)])
-        arrayobj.populate_array(
-            out,
-            data=builder.bitcast(data, out.data.type),
-            shape=shape,
-            strides=strides[: x.ndim],
-            itemsize=size,
-            meminfo=None,
-            parent=None,
-        )
-        return out._getvalue()
-
-    return view(raw, first, x, like), codegen
-
-
 @kernel
 def grow(address: Any, more: Any) -> None:
     """Make room for more entries: the cold path of every statement."""
     tape_at(address).grow(more)
-
-
-@kernel
-def spell(address: Any) -> None:
-    """Let elementwise operations on arrays be recorded as statements."""
-    tape_at(address).spelled = 1
-
-
-@kernel
-def reserve_rows(address: Any, count: Any) -> Any:
-    """Append bare rows; return the first."""
-    return tape_at(address).reserve(count)

@@ -11,8 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 from . import modes
-from .activate import STATIC_TRANSFORMS
-from .making import in_compiled_code
 
 __all__ = [
     "grad",
@@ -244,11 +242,3 @@ def value_grad_hessian(
     (8.0, 12.0, 12.0)
     """
     return modes.hessian("value_grad_hessian", f, argnums, mode)
-
-
-STATIC_TRANSFORMS.update(
-    {grad, value_and_grad, jacobian, value_and_jacobian, hessian, value_grad_hessian}
-)
-# In a user's own @njit code a transform is named with a compiled function: grad(f)(x).
-for _transform in sorted(STATIC_TRANSFORMS, key=lambda f: f.__name__):
-    in_compiled_code(_transform)

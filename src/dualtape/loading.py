@@ -1,0 +1,47 @@
+"""When what registers functions with Numba is imported: once something first compiles.
+
+Some eighty modules of the package register about 1,500 functions and templates.  Only compiling
+needs them, so an import of the package, and a process that finds its derivatives on disk, do
+without.  Every pass of Numba's compiler is announced by an event; before the first one, of whatever
+function (it may name `dualtape`, or hold one of its numbers), all of them are imported.  So the
+order in which functions are registered does not depend on what is compiled.
+
+An entry point ``numba_extensions`` would do the same in every process of an environment, for all
+who use Numba there, and nothing where the package is found by its path alone.
+
+Code that was found on disk needs less of Numba, too; see `restoring`.
+
+Numba internals used (seen to work with 0.68): that passes run under the compiler's lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numba.core import event
+from numba.core.registry import cpu_target
+
+__all__ = ["before_compilation"]
+
+
+class Loader(event.Listener):
+    """Calls a function once, before the first pass of Numba's compiler."""
+
+    def __init__(self, load: Callable[[], None]) -> None:
+        self._load: Callable[[], None] | None = load
+
+    def on_start(self, event: Any) -> None:
+        """Load; a thread that compiles at the same time waits."""
+        if self._load is not None:  # passes run under the compiler's lock
+            self._load()
+            cpu_target.target_context.refresh()  # this compilation looked before
+            self._load = None
+
+    def on_end(self, event: Any) -> None:
+        """Do nothing."""
+
+
+def before_compilation(load: Callable[[], None]) -> None:
+    """Call `load` before anything is compiled from now on."""
+    event.register("numba:run_pass", Loader(load))

@@ -1,0 +1,73 @@
+"""Places in memory that compiled code knows by a symbol, so that it can be cached on disk.
+
+LLVM ends the process where code names a symbol that is not there, and code from a cache, a user's
+own included, comes without a look at the module that wrote it.  So the symbols are made when the
+package is imported; everything that only compiling needs is elsewhere.
+
+Numba internals used (seen to work with 0.68): symbols added by ``llvmlite.binding.add_symbol`` are
+found when compiled code is linked, also when it comes from a cache.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+import llvmlite.binding
+from numba.extending import get_cython_function_address
+
+from .errors import ArgumentError
+
+__all__ = ["FORTRAN", "FORTRAN_SYMBOL", "ROUTINES", "SLOTS", "TAPES", "TAPES_SYMBOL"]
+
+SLOTS = 64  # tapes kept; calls beyond make one of their own
+DEFAULT_LIMIT = 2**33  # bytes of one tape
+TAPES_SYMBOL = "dualtape_pool"
+TAPES = (ctypes.c_int64 * (1 + 2 * SLOTS))(DEFAULT_LIMIT)  # limit, then flag and tape of a slot
+llvmlite.binding.add_symbol(TAPES_SYMBOL, ctypes.addressof(TAPES))
+
+_LIBRARIES = {"blas": ("gemm", "gemv"), "lapack": ("gesv", "getrf", "getrs", "trtrs")}
+ROUTINES = [
+    (f"scipy.linalg.cython_{library}", kind + routine)
+    for kind in "sd"
+    for library, routines in _LIBRARIES.items()
+    for routine in routines
+]
+FORTRAN_SYMBOL = "dualtape_fortran"
+FORTRAN = (ctypes.c_int64 * (1 + len(ROUTINES)))()  # the address of `_fill`, then those of ROUTINES
+
+
+@ctypes.CFUNCTYPE(None)
+def _fill() -> None:
+    for i, (module, name) in enumerate(ROUTINES):
+        FORTRAN[1 + i] = get_cython_function_address(module, name)
+
+
+FORTRAN[0] = ctypes.cast(_fill, ctypes.c_void_p).value or 0
+llvmlite.binding.add_symbol(FORTRAN_SYMBOL, ctypes.addressof(FORTRAN))
+
+
+def set_tape_limit(nbytes: int) -> int:
+    """Set how many bytes one tape may take; return what it was.
+
+    Parameters
+    ----------
+    nbytes : int
+        The limit of every tape from now on, 8 GiB at first. A recording that would pass it raises
+        `TapeMemoryError`.
+
+    Raises
+    ------
+    ArgumentError
+        If it is not a positive integer.
+
+    Examples
+    --------
+    >>> import dualtape as ad
+    >>> before = ad.set_tape_limit(2**30)
+    >>> ad.set_tape_limit(before) == 2**30
+    True
+    """
+    if type(nbytes) is not int or nbytes <= 0:
+        raise ArgumentError(f"set_tape_limit: {nbytes!r} is not a positive number of bytes")
+    before, TAPES[0] = TAPES[0], nbytes
+    return before
