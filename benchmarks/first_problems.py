@@ -334,6 +334,7 @@ PROBLEMS = (
         reference=stencil_jacobian,
         own=STENCIL,
         peer=STENCIL_PEER,
+        modules=("scipy.sparse",),
     ),
     FirstProblem(
         "sensitivity",
