@@ -214,10 +214,44 @@ def memory(*, growth):
     return Comparison(name, title, programs, measure="MB")
 
 
+# Every function is another one; what compiled code and its tables hold is the same on each run.
+FUNCTIONS = 80
+MANY = """
+import os, re, resource
+import numba, numpy as np, dualtape as ad
+from benchmarks.first_problems import mostly_dead
+{peak}
+x = np.array([0.3, 0.7, 1.1])
+def answer(k):
+    names = {{"np": np, "njit": numba.njit}}
+    exec(mostly_dead(12).replace("VARIED", str(1.0 + k / 64)), names)
+    f = names["f"]
+    {call}
+    return f
+kept = [answer(-1)]
+before = peak()
+kept += [answer(k) for k in range({count})]
+print(peak() - before)
+"""
+PEAK = MEMORY[MEMORY.index("def peak()") : MEMORY.index("def gradient")]
+
+
+def memory_of_functions(count=FUNCTIONS):
+    """Return what many functions add to the memory of a process, with and without gradients."""
+    rows = ((UNIT, "", "f(x)"), ("dualtape", "reverse", "ad.grad(f, mode='reverse')(x)"))
+    programs = [
+        Program(library, mode, MANY.format(peak=PEAK, call=call, count=count))
+        for library, mode, call in rows
+    ]
+    title = f"{count} functions of 12 statements: memory that they add to the process"
+    return Comparison("memory-functions", title, programs, measure="MB")
+
+
 def comparisons(only=""):
     """Yield the comparisons; the folder of the cache lives as long as its comparison is used."""
     with tempfile.TemporaryDirectory() as folder:
         every = [first_gradients(), next_gradients(), imports(), *cached_gradients(folder)]
-        for comparison in [*every, memory(growth=False), memory(growth=True)]:
+        peaks = (memory(growth=False), memory(growth=True), memory_of_functions())
+        for comparison in (*every, *peaks):
             if only in f"processes {comparison.name}":
                 yield comparison

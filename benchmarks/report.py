@@ -7,7 +7,7 @@ suite or name contains NAME and prints their tables without writing anything.
 
 import argparse
 
-from . import machine
+from . import first_answers, machine
 from .bench_scipy import calls_of_brusselator
 from .document import README, RESULTS, document, insert_summary, problem_lines, target_rows
 from .figure import draw
@@ -19,6 +19,7 @@ from .suites import all_problems, chosen
 from .targets import Run
 
 QUICK_PROCESSES, PROCESSES = 2, 9
+QUICK_CACHES, CACHES = 1, 3  # empty caches that first answers begin with
 
 
 def measured(*, quick, only=""):
@@ -32,6 +33,8 @@ def measured(*, quick, only=""):
         programs = [p for p in comparison.candidates if is_installed(p)]
         rounds = QUICK_PROCESSES if quick else PROCESSES
         run[comparison.name] = compare(comparison, programs, rounds)
+    for found in first_answers.measured(only, QUICK_CACHES if quick else CACHES):
+        run[found.problem.name] = found
     if only in "scipy bdf-brusselator":
         progress("calls of the right-hand side")
         run.counts = calls_of_brusselator()

@@ -65,6 +65,70 @@ def import_seconds(run):
     return run.time("import", "dualtape") - run.time("import", "primal")
 
 
+def seconds(name, mode):
+    """Return what looks up the seconds of a first answer."""
+    return lambda run: run.time(f"first-{name}", f"dualtape, {mode}")
+
+
+def compilations(name):
+    """Return what looks up the compilations of a first answer on a new machine."""
+    return lambda run: run.time(f"first-{name}-count", "dualtape, empty cache")
+
+
+def beyond(name, relative, absolute):
+    """Return what looks up by how much the first function of a process exceeds a second's limit."""
+
+    def figure(run):
+        limit = relative * run.time(f"first-{name}", "primal") + absolute
+        return seconds(name, "kernels on disk")(run) - limit
+
+    return figure
+
+
+def first_answers():
+    """Yield the targets of first answers."""
+    own = "x its own njit"
+    for what, name, relative, absolute in SECOND_FUNCTIONS:
+        of = ratio(f"first-{name}", "dualtape, second function")
+        if not relative:
+            of = seconds(name, "second function")
+        limit, unit = (relative, own) if relative else (absolute, "s")
+        yield Target(f"second function: {what}", of, limit, unit=unit)
+        case = f"first function of a process, beyond the limit of a second: {what}"
+        yield Target(case, beyond(name, relative, absolute), 0.3, unit="s")
+    for what, name, limit in EMPTY_CACHES:
+        yield Target(f"empty cache: {what}", seconds(name, "empty cache"), limit, unit="s")
+    network = ratio("first-network", "dualtape, empty cache")
+    yield Target("empty cache: gradient of a network, ratio", network, 4.0, unit=own)
+    dead = ratio("first-dead-statements", "dualtape, second function")
+    yield Target("second function: 140 statements, most of them dead", dead, 3.0, unit=own)
+    for what, name, limit in COMPILED:
+        yield Target(f"compilations, empty cache: {what}", compilations(name), limit, unit="")
+
+
+# A function and the limit, as a ratio to its own njit or (where that is 0) in processor seconds.
+SECOND_FUNCTIONS = (
+    ("gradient of a network", "network", 0.6, 0.0),
+    ("Hessian of a network", "network-hessian", 0.6, 0.0),
+    ("logistic regression", "logistic", 0.5, 0.0),
+    ("Rosenbrock loop", "rosenbrock", 1.0, 0.0),
+    ("solve and slogdet", "solve", 0.0, 0.5),
+    ("implicit_root", "implicit-root", 0.0, 0.4),
+    ("sparse Jacobian of a stencil", "sparse-jacobian", 0.0, 0.4),
+    ("solve_ivp_sensitivity", "sensitivity", 0.0, 1.0),
+)
+EMPTY_CACHES = (
+    ("gradient of a network", "network", 7.0),
+    ("Rosenbrock loop", "rosenbrock", 3.5),
+    ("sparse Jacobian of a stencil", "sparse-jacobian", 4.0),
+)
+COMPILED = (
+    ("gradient of a network", "network", 60.0),
+    ("sparse Jacobian of a stencil", "sparse-jacobian", 50.0),
+    ("Rosenbrock loop", "rosenbrock", 25.0),
+)
+
+
 def calls_saved(run):
     """Return calls of the right-hand side over those with finite differences."""
     exact, differences = run.counts
@@ -256,6 +320,7 @@ TARGETS = (
         note="0.12 to 0.16 s of processor time: a hundred modules, 1,500 functions told to Numba; "
         "0.05 s of it are modules of Numba that its own import leaves for later",
     ),
+    *first_answers(),
     *(
         Target(
             f"minimize Rosenbrock, n = 10, {method}",

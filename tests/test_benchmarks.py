@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from benchmarks import document
+from benchmarks import document, first_answers, versions
+from benchmarks.first_problems import BY_NAME, PROBLEMS, interpreted
 from benchmarks.fresh import Comparison, Program, compare, figure_of
 from benchmarks.problem import Call, Candidate, Problem, as_array
-from benchmarks.processes import comparisons
+from benchmarks.processes import comparisons, memory_of_functions
 from benchmarks.runner import (
     UNIT,
     AgreementError,
@@ -126,11 +127,93 @@ def test_fresh_processes():
     assert found.failures == {"bad": "no such thing"}
 
 
+def test_one_text_makes_different_functions():
+    assert len(BY_NAME) == len(PROBLEMS)
+    for problem in PROBLEMS:
+        first, second = (problem.module(varied) for varied in (1.25, 2.25))
+        assert first != second
+        assert "VARIED" not in first
+
+
+def test_references_of_first_answers_have_no_error_that_matters():
+    x = BY_NAME["dead-statements"].reference
+    f = interpreted(BY_NAME["dead-statements"].text, 1.25)["f"]
+    point, h = np.array([0.3, 0.7, 1.1]), 1e-5
+    differences = [(f(point + h * e) - f(point - h * e)) / (2.0 * h) for e in np.eye(3)]
+    np.testing.assert_allclose(x(1.25), differences, rtol=1e-8, atol=1e-8)
+
+
+def test_first_answers_find_the_kernels_of_an_earlier_process():
+    seconds, counts = first_answers.measured("first-rosenbrock")
+    assert not seconds.failures
+    compiled = {label: figures[0] for label, figures in counts.seconds.items()}
+    assert compiled["primal"] == 1
+    assert compiled["dualtape, kernels on disk"] < compiled["dualtape, empty cache"]
+    assert compiled["dualtape, second function"] <= compiled["dualtape, kernels on disk"]
+    assert min(figures[0] for figures in seconds.seconds.values()) > 0.0
+
+
+def test_a_first_answer_that_is_wrong_is_refused(tmp_path, monkeypatch):
+    problem = BY_NAME["rosenbrock"]
+    monkeypatch.syspath_prepend(tmp_path)
+    asks = (lambda _: None, lambda _: np.zeros(100))
+    with pytest.raises(AgreementError, match="rosenbrock"):
+        first_answers.costs(problem, 7.25, asks, tmp_path, first_answers.Compilations())
+
+
+def test_memory_of_functions_is_measured():
+    program = memory_of_functions(count=1).candidates[0]
+    assert figure_of(program) >= 0.0
+
+
+@pytest.mark.parametrize(
+    ("ratios", "said"),
+    [
+        (np.linspace(0.9, 1.1, 31), "met"),
+        (np.linspace(1.06, 1.1, 31), "slower"),
+        (np.linspace(0.9, 1.2, 31), "undecided"),
+    ],
+)
+def test_verdicts_on_versions(ratios, said):
+    assert versions.verdict(ratios) == said
+    assert versions.decided(ratios) == (said != "undecided")
+
+
+class Scripted:
+    """A version whose samples are known before."""
+
+    def __init__(self, name, seconds, seen):
+        self.name, self.seconds, self.seen = name, seconds, seen
+
+    def ask(self, *_):
+        self.seen.append(self.name)
+
+    def answer(self):
+        return self.seconds
+
+
+def test_versions_take_turns_and_rows_are_repeated_a_bounded_number_of_times(monkeypatch):
+    seen = []
+    pair = [Scripted("base", 1.0, seen), Scripted("new", 2.0, seen)]
+    assert versions.turns(pair, "row", 1, 2).tolist() == [[1.0, 2.0]] * 2
+    assert seen == ["new", "base", "base", "new"]
+    assert len(versions.compared(pair, "row", 1e-3)) == versions.ROUNDS
+    monkeypatch.setattr(versions, "decided", lambda _: False)
+    assert len(versions.compared(pair, "row", 1e-3)) == versions.MOST_ROUNDS
+
+
+def test_a_version_compared_with_itself():
+    lines = list(versions.compare(versions.ROOT, versions.ROOT, ["rosenbrock-loop-2"], quick=True))
+    assert lines[:2] == list(versions.HEAD)
+    assert len(lines) > 2
+    assert not [line for line in lines if "failed" in line]
+
+
 @pytest.fixture(scope="module")
 def everything():
     """Return a run with made-up times for every row there could be."""
     run = Run()
-    for problem in [*all_problems(), *comparisons()]:
+    for problem in [*all_problems(), *comparisons(), *first_answers.comparisons()]:
         labels = [c.label for c in problem.candidates]
         seconds = {label: np.array([2e-6, 2e-6]) for label in labels}
         run[problem.name] = Measurement(problem, {UNIT: np.array([1e-6, 2e-6]), **seconds})
