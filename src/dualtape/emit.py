@@ -361,8 +361,15 @@ def strong(partial: Any, factor: Any, *, either: bool = False) -> Any:
         return partial._like(_select(partial, partial.splat(factor), either=either))
     if hasattr(partial, "strong"):
         return partial.strong(factor, either=either)
+    if getattr(factor, "level", 0) > 0:
+        # A plain partial of an expression whose second factor is differentiated further. Its own
+        # zero decides for all parts of the product, theirs for themselves.
+        f = strong(partial, factor.value, either=either)
+        return factor.lift1(f, partial, None, strong_either)
     if isinstance(partial, Emitted):
         return partial._like(_select(partial, partial._operand(factor), either=either))
+    if either and isinstance(factor, Emitted):
+        return strong(factor.constant(partial), factor, either=True)
     decided = partial == 0.0 or (either and factor == 0.0)
     return 0.0 if decided else partial * factor
 
