@@ -30,7 +30,7 @@ from numba.core.ir_utils import build_definitions, mk_unique_var
 from numba.core.postproc import PostProcessor
 from numba.core.registry import cpu_target
 from numba.core.rewrites.registry import RewriteRegistry, rewrite_registry
-from numba.core.typed_passes import NopythonRewrites
+from numba.core.typed_passes import NopythonRewrites, NopythonTypeInference
 from numba.core.untyped_passes import ReconstructSSA
 from numba.extending import intrinsic
 from numba.np.ufunc.array_exprs import RewriteArrayExprs
@@ -44,6 +44,7 @@ from .emit import invoke
 from .errors import ArgumentError, MissingRuleError, UnsupportedFunctionError
 from .fusion import Fuse, FusePlain
 from .increments import keep_rows
+from .inference import InferTypes
 from .labels import label_operations
 from .linking import Linked
 from .memory import Forgetful, remembered
@@ -383,6 +384,9 @@ class RewritesForNumbers(NopythonRewrites):
         return True
 
 
+OURS = {NopythonTypeInference: InferTypes, NopythonRewrites: RewritesForNumbers}
+
+
 class ActivatingCompiler(Linked, CompilerBase):
     """Numba's own pipeline with the pass `Activate`; twins are only called from compiled code."""
 
@@ -392,10 +396,7 @@ class ActivatingCompiler(Linked, CompilerBase):
         """Return the pipeline."""
         manager = DefaultPassBuilder.define_nopython_pipeline(self.state)
         manager.add_pass_after(self.activation, ReconstructSSA)
-        manager.passes = [
-            (RewritesForNumbers if step is NopythonRewrites else step, told)
-            for step, told in manager.passes
-        ]
+        manager.passes = [(OURS.get(step, step), told) for step, told in manager.passes]
         manager.finalize()
         return [manager]
 
