@@ -1,4 +1,4 @@
-"""Type inference of twins: what a loop makes active is active from its first definition.
+"""Type inference of twins, which starts again where it learns late that something is active.
 
 In ``s = 0.0; for v in x: s += v`` the type of s is known in the second turn only: Numba's inference
 takes s for a float, then widens it to a number.  What was made of the float meanwhile cannot always
@@ -6,7 +6,14 @@ follow: with a plain array c, ``c * s`` is an array of floats first and of numbe
 do not unify.  So the variables that a loop carries, and that were plain first and numbers later,
 are remembered, and where inference fails it starts again with these as numbers from the beginning.
 Inference only ever widens types: with every restart at least one of finitely many variables is
-known to be wider, so there is an end.  Where inference succeeds nothing is done at all.
+known to be wider, so there is an end.
+
+A list of floats that meets lists of numbers is the other thing learnt late: in ``[[1.0, 0.0], [0.0,
+x]]`` the first row must hold numbers as well.  A list cannot be converted where it is put among the
+others, since it may have other names; so it is made as a list of numbers, which is again an
+inference with a variable known to be wider.
+
+Otherwise nothing is done that Numba's inference does not do.
 
 Numba internals used (seen to work with 0.68): the steps of ``typed_passes.type_inference_stage``
 and of ``NopythonTypeInference``; ``TypeInferer.typevars``, ``TypeVar.add_type``.
@@ -20,13 +27,16 @@ from numba.core import errors, ir, types
 from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.typeinfer import TypeInferer, TypeVar, TypeVarMap
 
+from .lists import lists_of_numbers
 from .numbertype import NumberType, highest_number, tuple_like
 
 __all__ = ["InferTypes"]
 
 
-class _Variable(TypeVar):  # type: ignore[misc]
+class _Variable(TypeVar):
     """The type of a variable, which may start as a number."""
+
+    type: Any
 
     def __init__(self, variables: _Variables, name: str) -> None:
         super().__init__(variables.context, name)
@@ -39,13 +49,13 @@ class _Variable(TypeVar):  # type: ignore[misc]
             self.type, self.define_loc = first, loc
         before = self.type
         after = super().add_type(tp, loc)
-        if before is not after and before is not None and highest_number(before) is None:
-            if highest_number(after) is not None:
-                self.variables.widened[self.var] = _settled(after)
+        was_plain = before is not None and before is not after and highest_number(before) is None
+        if was_plain and highest_number(after) is not None:
+            self.variables.widened[self.var] = _settled(after)
         return after
 
 
-class _Variables(TypeVarMap):  # type: ignore[misc]
+class _Variables(TypeVarMap):
     """The types of a function's variables, with those that some of them start with."""
 
     def __init__(self, context: Any, first: dict[str, Any]) -> None:
@@ -86,12 +96,17 @@ class InferTypes(FunctionPass):
             inferer.typevars = _Variables(state.typingctx, first)
             try:
                 state.typemap, state.return_type, state.calltypes = _inferred(state, inferer)
-                break
             except errors.TypingError:
-                widened = _carried(state.func_ir, inferer.typevars.widened)
-                if not widened:
+                known = {name: v.type for name, v in inferer.typevars.items() if v.defined}
+                wider = _carried(state.func_ir, inferer.typevars.widened)
+                wider |= lists_of_numbers(state.func_ir, known, {})
+                if wider.items() <= first.items():
                     raise
-                first = first | widened
+            else:
+                wider = lists_of_numbers(state.func_ir, state.typemap, state.calltypes)
+                if wider.items() <= first.items():
+                    break
+            first = first | wider
         if isinstance(state.return_type, types.Function | types.Phantom):
             raise errors.NumbaTypeError(
                 f"Can't return function object ({state.return_type}) in nopython mode"
