@@ -28,7 +28,7 @@ from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.cpu import ParallelOptions
 from numba.core.datamodel import default_manager, models
 from numba.core.environment import Environment
-from numba.core.errors import TypingError
+from numba.core.errors import NumbaWarning, TypingError, WarningsFixer
 from numba.core.inline_closurecall import InlineClosureCallPass
 from numba.core.ir_utils import build_definitions, mk_unique_var
 from numba.core.lowering import Lower
@@ -39,6 +39,7 @@ from numba.core.runtime import rtsys
 from numba.core.runtime.context import NRTContext
 from numba.core.targetconfig import ConfigStack
 from numba.core.typed_passes import NopythonRewrites
+from numba.core.typeinfer import TypeInferer, TypeVar, TypeVarMap
 from numba.core.types.abstract import DTypeSpec
 from numba.core.typing.templates import (
     AbstractTemplate,
@@ -76,6 +77,35 @@ def assert_has(owner, names, user):
 
 def add_one(x):
     return x + 1.0
+
+
+# Type inference: inference
+
+
+def test_inference_asks_the_map_of_its_variables():
+    assert_parameters(TypeVar.add_type, ["self", "tp", "loc"], "inference")
+    assert_has(
+        TypeInferer, ["seed_argument", "build_constraint", "propagate", "unify"], "inference"
+    )
+    asked = []
+
+    class Asked(TypeVarMap):
+        def __getitem__(self, name):
+            asked.append(name)
+            return super().__getitem__(name)
+
+    func_ir = compiler.run_frontend(add_one)
+    context = cpu_target.typing_context
+    context.refresh()
+    inferer = TypeInferer(context, func_ir, WarningsFixer(NumbaWarning))
+    inferer.typevars = Asked()
+    inferer.typevars.set_context(context)
+    inferer.seed_argument("x", 0, types.float64)
+    inferer.build_constraint()
+    inferer.propagate()
+    typemap, returned, _ = inferer.unify()
+    assert returned == typemap["x"] == types.float64
+    assert {"x", "arg.x"} <= set(asked)
 
 
 # Dispatchers and caches: _jit, making, driver

@@ -22,7 +22,7 @@ from types import FunctionType
 from typing import Any
 
 import numpy as np
-from numba.core import imputils, ir, types
+from numba.core import ir
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.dispatcher import Dispatcher
@@ -30,122 +30,32 @@ from numba.core.ir_utils import build_definitions, mk_unique_var
 from numba.core.postproc import PostProcessor
 from numba.core.registry import cpu_target
 from numba.core.rewrites.registry import RewriteRegistry, rewrite_registry
-from numba.core.typed_passes import NopythonRewrites
+from numba.core.typed_passes import NopythonRewrites, NopythonTypeInference
 from numba.core.untyped_passes import ReconstructSSA
-from numba.extending import intrinsic
 from numba.np.ufunc.array_exprs import RewriteArrayExprs
 
 from ._rule import Rule
+from .activation import activator, item_activator
 from .aliasing import Aliases, constant_of, writes_of
+from .choice import choose_by_number
 from .constructors import refuse_foreign_numbers
 from .conversion import array_from
 from .elementary import SCIPY
-from .emit import invoke
 from .errors import ArgumentError, MissingRuleError, UnsupportedFunctionError
 from .fusion import Fuse, FusePlain
 from .increments import keep_rows
+from .inference import InferTypes
+from .influence import drop_derivatives
 from .known import APPLIED_TRANSFORMS, CUSTOM_RULES, STATIC_TRANSFORMS, is_library
 from .labels import label_operations
 from .linking import Linked
 from .memory import Forgetful, remembered
-from .numbertype import NumberType, highest_number, level, tuple_like
+from .numbertype import NumberType, highest_number, level
 from .pending import record_pending
-from .seed import list_to_numbers, to_numbers
+from .scalars import scalars_of
 from .stencil import is_stencil, stencil_twin
 
-__all__ = ["ActivatingCompiler", "activated_type", "is_user_function", "twin"]
-
-
-def activated_type(ty: Any, number: NumberType) -> Any:
-    """Return the type that `activated` gives a value of type `ty`."""
-    lower = level(number) - 1
-    if isinstance(ty, types.Array) and level(ty.dtype) <= lower and _is_real(ty.dtype):
-        return types.Array(number, ty.ndim, "C")
-    if isinstance(ty, types.List):
-        return types.List(_active_item(ty.dtype, number))
-    if isinstance(ty, types.BaseTuple):
-        named = getattr(ty, "instance_class", tuple) is not tuple  # these do not meet item by item
-        return tuple_like(
-            ty, [_active_field(t, number) if named else activated_type(t, number) for t in ty]
-        )
-    return ty
-
-
-def _active_item(ty: Any, number: NumberType) -> Any:
-    """Return the type that an item of a list gets."""
-    if isinstance(ty, types.BaseTuple):
-        return tuple_like(ty, [_active_item(item, number) for item in ty])
-    return number if _is_real(ty) and level(ty) < number.level else ty
-
-
-def _active_field(ty: Any, number: NumberType) -> Any:
-    """Return the type that a field of a named tuple gets."""
-    return activated_type(_active_item(ty, number), number)
-
-
-def _is_real(ty: Any) -> bool:
-    return isinstance(ty, types.Float | NumberType)
-
-
-@functools.cache
-def activator(number: NumberType) -> Any:
-    """Return the intrinsic that turns arrays and lists of floats into ones of `number`."""
-
-    @intrinsic
-    def activated(typingctx: Any, value: Any) -> Any:
-        target = activated_type(value, number)
-        for ty, kernel in ((types.Array, to_numbers), (types.List, list_to_numbers)):
-            if isinstance(value, ty) and target != value:
-                like = target.dtype
-                typingctx.resolve_value_type(kernel).get_call_type(typingctx, (value, like), {})
-
-        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            return activate_value(context, builder, sig.args[0], args[0], number)
-
-        return target(value), codegen
-
-    # Made while a compilation is under way: its contexts must learn of the new function.
-    cpu_target.typing_context.refresh()
-    cpu_target.target_context.refresh()
-    return activated
-
-
-@functools.cache
-def item_activator(number: NumberType) -> Any:
-    """Return the intrinsic that turns items of lists and dicts into items of `number`."""
-
-    @intrinsic
-    def activated_item(typingctx: Any, value: Any) -> Any:
-        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            made = context.cast(builder, args[0], sig.args[0], sig.return_type)
-            return imputils.impl_ret_borrowed(context, builder, sig.return_type, made)
-
-        return _active_item(value, number)(value), codegen
-
-    cpu_target.typing_context.refresh()
-    cpu_target.target_context.refresh()
-    return activated_item
-
-
-def activate_value(context: Any, builder: Any, ty: Any, value: Any, number: NumberType) -> Any:
-    """Convert an LLVM value as `activated_type` says; a new reference."""
-    return _converted(context, builder, ty, value, activated_type(ty, number))
-
-
-def _converted(context: Any, builder: Any, ty: Any, value: Any, target: Any) -> Any:
-    if target == ty:
-        return imputils.impl_ret_borrowed(context, builder, ty, value)
-    if isinstance(ty, types.BaseTuple):
-        items = [
-            _converted(context, builder, t, builder.extract_value(value, i), wanted)
-            for i, (t, wanted) in enumerate(zip(ty, target, strict=True))
-        ]
-        return context.make_tuple(builder, target, items)
-    if isinstance(target, NumberType):
-        return context.cast(builder, value, ty, target)
-    like = context.get_constant_null(target.dtype)
-    kernel = to_numbers if isinstance(ty, types.Array) else list_to_numbers
-    return invoke(context, builder, kernel, (ty, target.dtype), (value, like))[1]
+__all__ = ["ActivatingCompiler", "is_user_function", "twin"]
 
 
 @register_pass(mutates_CFG=False, analysis_only=False)
@@ -165,9 +75,16 @@ class Activate(FunctionPass):
         number = max(
             (n for n in map(highest_number, state.args) if n is not None), key=level, default=None
         )
+        _name_functions(func_ir, state.args)
+        choose_by_number(func_ir)
+        func_ir._definitions = build_definitions(func_ir.blocks)
         self._replace_callees(func_ir, active=number is not None)
         if number is not None:
-            self._activate_arrays(func_ir, number)
+            scalars = scalars_of(func_ir, state.args)
+            self._activate_arrays(func_ir, number, scalars)
+            if not self.labels:
+                func_ir._definitions = build_definitions(func_ir.blocks)
+                drop_derivatives(func_ir, scalars)
         if number is not None and number.slots:
             func_ir._definitions = build_definitions(func_ir.blocks)
             if self.labels:
@@ -229,9 +146,9 @@ class Activate(FunctionPass):
         statement.value.func = var
         return [ir.Assign(ir.Global(name, function, loc), var, loc)]
 
-    def _activate_arrays(self, func_ir: Any, number: NumberType) -> None:
+    def _activate_arrays(self, func_ir: Any, number: NumberType, scalars: set[str]) -> None:
         aliases = Aliases(func_ir, writes_of)
-        written = aliases.written()
+        written = aliases.written() - scalars
         activated = activator(number)
         for block in func_ir.blocks.values():
             body = []
@@ -276,6 +193,19 @@ def _item_converted(scope: Any, statement: Any, item: Any, number: NumberType) -
         ir.Assign(ir.Global("activated_item", activated, loc), function, loc),
         ir.Assign(ir.Expr.call(function, [item], (), loc), made, loc),
     ]
+
+
+def _name_functions(func_ir: Any, arg_types: Any) -> None:
+    """Make functions that are arguments, also by default, constants of the function."""
+    for block in func_ir.blocks.values():
+        for statement in block.body:
+            made = getattr(statement, "value", None)
+            if isinstance(made, ir.Arg):
+                ty = arg_types[made.index]
+                function = getattr(ty, "dispatcher", getattr(ty, "value", None))
+                if is_user_function(function):
+                    statement.value = ir.Global(made.name, function, made.loc)
+    func_ir._definitions = build_definitions(func_ir.blocks)
 
 
 def _undefined(statement: Any) -> UnsupportedFunctionError:
@@ -378,6 +308,9 @@ class RewritesForNumbers(NopythonRewrites):
         return True
 
 
+OURS = {NopythonTypeInference: InferTypes, NopythonRewrites: RewritesForNumbers}
+
+
 class ActivatingCompiler(Linked, CompilerBase):
     """Numba's own pipeline with the pass `Activate`; twins are only called from compiled code."""
 
@@ -387,10 +320,7 @@ class ActivatingCompiler(Linked, CompilerBase):
         """Return the pipeline."""
         manager = DefaultPassBuilder.define_nopython_pipeline(self.state)
         manager.add_pass_after(self.activation, ReconstructSSA)
-        manager.passes = [
-            (RewritesForNumbers if step is NopythonRewrites else step, told)
-            for step, told in manager.passes
-        ]
+        manager.passes = [(OURS.get(step, step), told) for step, told in manager.passes]
         manager.finalize()
         return [manager]
 

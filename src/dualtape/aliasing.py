@@ -141,7 +141,7 @@ class Aliases:
             method = self._method(definition.func)
             if method is not None and method[1] in VIEWS:
                 return [method[0]]
-            if _in(constant_of(self.func_ir, definition.func), _VIEW_FUNCTIONS):
+            if is_in(constant_of(self.func_ir, definition.func), _VIEW_FUNCTIONS):
                 return list(definition.args)
             # a function may return one of its arguments, a named tuple holds them
             if self._calls_user(definition) or self._is_builder(definition):
@@ -199,7 +199,7 @@ class Aliases:
             return
         function = constant_of(self.func_ir, expr.func)
         yield from (var for name, var in expr.kws if name == "out")
-        if _in(function, _WRITER_FUNCTIONS):
+        if is_in(function, _WRITER_FUNCTIONS):
             yield expr.args[0]
         elif isinstance(function, np.ufunc):
             yield from expr.args[function.nin :]
@@ -257,7 +257,7 @@ class Aliases:
             function = constant_of(self.func_ir, definition.func)
             if function is empty_inferred:  # np.array of a comprehension
                 return True
-            return not definition.args and _in(function, {dict, list, typed.List, typed.Dict})
+            return not definition.args and is_in(function, {dict, list, typed.List, typed.Dict})
         return op == "build_map" or (op == "build_list" and not definition.items)
 
     def is_constructor(self, expr: Any) -> bool:
@@ -267,7 +267,7 @@ class Aliases:
         method = self._method(expr.func)
         if method is not None:
             return method[1] == "copy"
-        return _in(constant_of(self.func_ir, expr.func), CONSTRUCTORS)
+        return is_in(constant_of(self.func_ir, expr.func), CONSTRUCTORS)
 
     def escapes(self, name: str, seen: set[str] | None = None) -> bool:
         """Whether an array is used in a way that its element type must fit others."""
@@ -299,12 +299,13 @@ class Aliases:
             function = constant_of(self.func_ir, value.func)
             known = getattr(function, "__module__", None) or ""
             harmless = known.partition(".")[0] in ("numpy", "math", "builtins", "_operator")
-            harmless |= isinstance(function, np.ufunc) or _in(function, {len, range, print})
-            return not harmless or _in(function, _VIEW_FUNCTIONS)
+            harmless |= isinstance(function, np.ufunc) or is_in(function, {len, range, print})
+            return not harmless or is_in(function, _VIEW_FUNCTIONS)
         return True
 
 
-def _in(function: Any, functions: set[Any]) -> bool:
+def is_in(function: Any, functions: Any) -> bool:
+    """Whether a constant, which may be unhashable, is among some functions."""
     try:
         return function in functions
     except TypeError:  # unhashable

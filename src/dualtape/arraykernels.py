@@ -54,6 +54,8 @@ def _reduce_sum(a: Any, axis: Any) -> Any:
             return s
 
         return whole
+    if isinstance(axis, types.BaseTuple):
+        return _sum_over_axes(len(axis))
     if a.ndim == 1:
 
         def only(a: Any, axis: Any) -> Any:
@@ -75,6 +77,37 @@ def _reduce_sum(a: Any, axis: Any) -> Any:
         return out
 
     return along
+
+
+def _sum_over_axes(count: int) -> Any:
+    """Return code that sums over one axis after another."""
+    if count <= 1:
+        return (lambda a, axis: reduce_sum(a, axis[0])) if count else (lambda a, axis: a.copy())
+
+    def first_and_others(a: Any, axis: Any) -> Any:
+        k = check_axis(axis[0], a.ndim)
+        return reduce_sum(reduce_sum(a, k), without_axis(axis[1:], k, a.ndim))
+
+    return first_and_others
+
+
+def without_axis(axes: Any, k: int, ndim: int) -> Any:
+    """Return axes of an array as those of the array without axis k (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(without_axis)
+def _without_axis(axes: Any, k: Any, ndim: Any) -> Any:
+    if len(axes) == 0:
+        return lambda axes, k, ndim: ()
+
+    def renumbered(axes: Any, k: Any, ndim: Any) -> Any:
+        first = check_axis(axes[0], ndim)
+        if first == k:
+            raise ValueError("duplicate value in 'axis'")
+        return (first - (first > k), *without_axis(axes[1:], k, ndim))
+
+    return renumbered
 
 
 def leading(a: Any, k: int) -> Any:

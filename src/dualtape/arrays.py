@@ -24,9 +24,16 @@ from numba.core.typing.templates import (
 )
 from numba.extending import lower_builtin
 
+from . import absent, base_two, combining, conversion, filling, ordering  # noqa: F401
 from . import arraykernels as kernels
-from . import combining, conversion, ordering
-from .elementary import CPU_FIRST, ELEMENTWISE, WITH_INTEGERS, type_global, value
+from .elementary import (
+    CPU_FIRST,
+    ELEMENTWISE,
+    WITH_INTEGERS,
+    NumberTemplate,
+    type_global,
+    value,
+)
 from .elementloop import emit_expression
 from .elementwise import Expression, Node, Operands, chosen, element, helper
 from .emit import invoke
@@ -293,7 +300,24 @@ for _target, _kernel in {
 }.items():
     route(_target, _kernel)
 route(np.searchsorted, kernels.search, _RoutedWithScalars)
-for _target, _kernel in (ordering.ACTIVE_POINTS | combining.FROM_SCALARS).items():
+for _target, _kernel in (
+    ordering.ACTIVE_POINTS | combining.FROM_SCALARS | filling.FROM_SCALARS
+).items():
     route(_target, _kernel, _RoutedWithScalars)
 for _target, _kernel in combining.FROM_SEQUENCES.items():
     route(_target, _kernel, _RoutedSequences)
+
+
+class _OfOneNumber(NumberTemplate):
+    """A sum, a mean or an extreme of one number, which NumPy takes for an array of one."""
+
+    result = staticmethod(lambda _, args: args[0].settled if len(args) == 1 else None)
+
+
+def _same(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    return context.cast(builder, args[0], sig.args[0], sig.return_type)
+
+
+for _target in {np.sum, np.mean, np.prod, np.max, np.min, np.amax, np.amin, np.nanmax, np.nanmin}:
+    type_global(_target, _OfOneNumber)
+    lower_builtin((_target, "number"), types.VarArg(types.Any))(_same)

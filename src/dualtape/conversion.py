@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from typing import Any
 
@@ -16,7 +17,7 @@ from ._jit import kernel, specialized
 from .elementary import CPU_FIRST, type_global
 from .errors import IntegerConversionError
 from .number import INTEGER_CONVERSION
-from .numbertype import PLAIN, NumberType, highest_number, holds_numbers, promote
+from .numbertype import PLAIN, NumberType, highest_number, promote, tuple_like
 from .read import values_of
 from .seed import element_like, empty_numbers
 
@@ -25,7 +26,7 @@ __all__ = ["array_from", "uniform_type"]
 
 @kernel
 def array_of(items: Any) -> Any:
-    """np.array of lists or tuples of numbers, nested twice at the most; a copy of an array."""
+    """np.array of lists or tuples of numbers, nested however deep; a copy of an array."""
     return copied(items)
 
 
@@ -38,26 +39,76 @@ def copied(items: Any) -> Any:
 def _copied(items: Any) -> Any:
     if isinstance(items, types.Array):
         return lambda items: items.copy()
-    if isinstance(items.dtype, types.Sequence | types.UniTuple | types.Array):
+    if isinstance(getattr(items, "dtype", None), NumberType):
 
-        def of_rows(items: Any) -> Any:
-            out = empty_numbers((len(items), len(items[0])), element_like(items[0]))
+        def of_numbers(items: Any) -> Any:
+            out = empty_numbers((len(items),), element_like(items))
             for i in range(len(items)):
-                if len(items[i]) != out.shape[1]:
-                    raise ValueError("the rows of an array must have one length")
-                for j in range(out.shape[1]):
-                    out[i, j] = items[i][j]
+                out[i] = items[i]
             return out
 
-        return of_rows
+        return of_numbers
+    like = promote([types.unliteral(ty) for ty in leaves(items)])
 
-    def of_numbers(items: Any) -> Any:
-        out = empty_numbers((len(items),), element_like(items))
-        for i in range(len(items)):
-            out[i] = items[i]
+    @intrinsic
+    def zero(typingctx: Any) -> Any:
+        return like(), lambda context, builder, sig, args: context.get_constant_null(like)
+
+    def gathered(items: Any) -> Any:
+        out = empty_numbers(nested_shape(items), zero())
+        gather(out, items)
         return out
 
-    return of_numbers
+    return gathered
+
+
+def nested_shape(items: Any) -> Any:
+    """Return the shape of the array that nested sequences make (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(nested_shape)
+def _nested_shape(items: Any) -> Any:
+    if isinstance(items, types.Array):
+        return lambda items: items.shape
+    if isinstance(item_type(items), (NumberType, *PLAIN)):
+        return lambda items: (len(items),)
+    return lambda items: (len(items), *nested_shape(items[0]))
+
+
+def gather(out: Any, items: Any) -> None:
+    """Store the items of nested sequences in an array (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(gather)
+def _gather(out: Any, items: Any) -> Any:
+    def of_rows(out: Any, items: Any) -> None:
+        if len(items) != out.shape[0]:
+            raise ValueError("the rows of an array must have one length")
+        for i in range(len(items)):
+            gather(out[i], items[i])
+
+    def of_numbers(out: Any, items: Any) -> None:
+        if len(items) != out.shape[0]:
+            raise ValueError("the rows of an array must have one length")
+        for i in range(len(items)):
+            out[i] = items[i]
+
+    return of_numbers if out.ndim == 1 else of_rows
+
+
+def item_type(ty: Any) -> Any:
+    """Return the type of the items of a sequence."""
+    ty = uniform_type(ty)
+    return getattr(ty, "dtype", ty[0] if isinstance(ty, types.BaseTuple) else ty)
+
+
+def leaves(ty: Any) -> list[Any]:
+    """Return the types of all that nested sequences hold."""
+    if isinstance(ty, types.BaseTuple):
+        return [leaf for item in ty for leaf in leaves(item)]
+    return leaves(ty.dtype) if isinstance(ty, types.Sequence | types.Array) else [ty]
 
 
 def array_from(items: Any, dtype: Any = None) -> Any:
@@ -75,23 +126,39 @@ def _array_from(items: Any, dtype: Any = None) -> Any:
         raise IntegerConversionError(INTEGER_CONVERSION)
     if isinstance(items, NumberType):
         return lambda items, dtype=None: array_of((items,)).reshape(())
-    if holds_numbers(items):
+    if highest_number(items) is not None:
         return lambda items, dtype=None: array_of(items)
-    if isinstance(items, types.BaseTuple) and highest_number(items) is not None:
-        return lambda items, dtype=None: array_of(uniform(items))
     if dtype is None or isinstance(dtype, types.NoneType | types.Omitted):
         return lambda items, dtype=None: np.array(items)
     return lambda items, dtype=None: np.array(items, dtype)
 
 
 def uniform_type(ty: Any) -> Any:
-    """Return the type of a tuple of plain values and numbers as one of numbers alone."""
-    is_mixed = isinstance(ty, types.BaseTuple) and not isinstance(ty, types.IterableType)
-    if not is_mixed or not all(isinstance(item, (NumberType, *PLAIN)) for item in ty):
+    """Return the type of a tuple whose items are of one type but for active numbers among them.
+
+    That is what the plain function has: ``(1.0, x)`` and ``((1.0, 2.0), (x, y))`` are tuples of
+    equal items there, so a loop may run over them and an index may be computed.
+    """
+    if not isinstance(ty, types.BaseTuple) or highest_number(ty) is None:
         return ty
-    if highest_number(ty) is None:
+    if isinstance(ty, types.IterableType):
         return ty
-    return types.UniTuple(promote([types.unliteral(item) for item in ty]), len(ty))
+    item = functools.reduce(_met, map(types.unliteral, ty))
+    return ty if item is None else types.UniTuple(item, len(ty))
+
+
+def _met(a: Any, b: Any) -> Any:
+    """Return the type of what holds both, or None."""
+    if a == b or a is None or b is None:
+        return a if a == b else None
+    if isinstance(a, (NumberType, *PLAIN)) and isinstance(b, (NumberType, *PLAIN)):
+        return promote([a, b])
+    if not isinstance(a, types.BaseTuple) or not isinstance(b, types.BaseTuple):
+        return None
+    if len(a) != len(b) or getattr(a, "instance_class", 0) != getattr(b, "instance_class", 0):
+        return None
+    items = [_met(types.unliteral(x), types.unliteral(y)) for x, y in zip(a, b, strict=True)]
+    return None if None in items else tuple_like(a, items)
 
 
 @infer
@@ -154,17 +221,6 @@ class _OnMixed(AbstractTemplate):
 
 for _function in (enumerate, zip, sum):
     type_global(_function, _OnMixed)
-
-
-@intrinsic
-def uniform(typingctx: Any, items: Any) -> Any:
-    """Return a tuple of plain values and numbers as a tuple of numbers."""
-    target = uniform_type(items)
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return context.cast(builder, args[0], sig.args[0], target)
-
-    return target(items), codegen
 
 
 @kernel

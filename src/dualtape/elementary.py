@@ -38,12 +38,13 @@ from .numbertype import (
     cast,
     narrowed,
     operation_type,
+    present,
     promote,
     root,
     with_root,
 )
 
-__all__ = ["ELEMENTWISE", "SCIPY", "register", "scalar_code", "type_global", "value"]
+__all__ = ["ELEMENTWISE", "PRIMAL_ONLY", "SCIPY", "register", "scalar_code", "type_global", "value"]
 
 
 # x**2 is a product, x**2.0 is not: these see an integer operand as it is.
@@ -64,11 +65,12 @@ class NumberTemplate(AbstractTemplate):
 
     def generic(self, args: Any, kws: Any) -> Any:
         """Return the signature, or None where this is not our call."""
+        args = [present(arg) for arg in args]
         if kws or not any(isinstance(arg, NumberType) for arg in args):
             return None
         if not all(isinstance(arg, (NumberType, *PLAIN)) for arg in args):
             return None
-        args = narrowed(args, K_MAX)
+        args = narrowed(tuple(args), K_MAX)
         result = type(self).result(self.context, args)
         return None if result is None else signature(result, *args)
 
@@ -328,10 +330,11 @@ def _of_primal(target: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
     return function, result
 
 
-for _target in (
+_LOCALLY_CONSTANT = (
     math.isnan, math.isinf, math.isfinite, np.isnan, np.isinf, np.isfinite, np.signbit,
     math.floor, math.ceil, math.trunc,
-):  # fmt: skip
+)  # fmt: skip
+for _target in _LOCALLY_CONSTANT:
     register(_target, *_of_primal(_target))
 
 
@@ -429,6 +432,9 @@ def value(x: Any) -> Any:
 
 
 register(value, primal, lambda typing_context, args: root(args[0]))
+PRIMAL_ONLY = {value, *_LOCALLY_CONSTANT}
+PRIMAL_ONLY |= {target for target, (_, result) in ELEMENTWISE.items() if result is _boolean}
+"""What gives plain values: the derivatives of its operands do not matter."""
 
 
 @infer_global(value)

@@ -24,6 +24,7 @@ from numba.np.ufunc.array_exprs import RewriteArrayExprs
 from .arrays import NODES
 from .elementloop import emit_expression
 from .elementwise import Expression, Node, Operands
+from .influence import without_derivative
 from .numbertype import NumberType, highest_number, root
 from .pending import recorded, recorded_if_wide
 
@@ -35,7 +36,9 @@ HARMLESS_EXPRESSIONS = {
     "binop", "unary", "getattr", "getitem", "static_getitem", "build_tuple", "cast", "phi", "null",
     OP,
 }  # fmt: skip
-HARMLESS_CALLS = {slice, len, float, recorded, recorded_if_wide, np.sum, np.mean}
+HARMLESS_CALLS = {
+    slice, len, float, recorded, recorded_if_wide, without_derivative, np.sum, np.mean,
+}  # fmt: skip
 
 
 class _Found(NamedTuple):

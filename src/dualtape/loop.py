@@ -15,7 +15,7 @@ from numba.extending import register_jitable
 
 from . import blocks, replay
 from ._jit import internal, kernel
-from .activate import activate_value, activated_type
+from .activation import activate_value, activated_type
 from .driver import Transform
 from .emit import invoke
 from .errors import ArgumentError

@@ -30,6 +30,7 @@ __all__ = [
     "narrowed",
     "operation_type",
     "partial_type",
+    "present",
     "promote",
     "promote_plain",
     "root",
@@ -104,6 +105,11 @@ class NumberType(ByValueInstance):
         return result
 
 
+def present(ty: Any) -> Any:
+    """Return the type of a value that is there: a variable that starts as None may hold it."""
+    return ty.type if isinstance(ty, types.Optional) else ty
+
+
 def level(ty: Any) -> int:
     """Return the nesting level of a type: 0 for plain ones."""
     return ty.level if isinstance(ty, NumberType) else 0
@@ -111,6 +117,7 @@ def level(ty: Any) -> int:
 
 def highest_number(ty: Any) -> NumberType | None:
     """Return the number type of the highest level found in an argument type."""
+    ty = present(ty)
     if isinstance(ty, NumberType):
         return ty
     if isinstance(ty, types.Array | types.List | types.ListType):

@@ -13,7 +13,7 @@ from typing import Any
 from numba.core import types
 
 from . import arrays, constructors, linalg  # noqa: F401  # register what works on numbers
-from .activate import activated_type
+from .activation import activated_type
 from .aliasing import writes_of
 from .errors import ArgumentError, NotScalarError
 from .numbertype import (

@@ -9,7 +9,7 @@ from numba.core import cgutils, types
 from numba.np import arrayobj
 
 from . import read, seed
-from .activate import activate_value, activated_type
+from .activation import activate_value, activated_type
 from .draws import SEVERAL_EVALUATIONS, Draws, draws_at_random, holds_generator
 from .emit import invoke
 from .errors import ArgumentError, NotScalarError

@@ -1,0 +1,51 @@
+"""Comparisons of active numbers with None, which a variable may hold at first.
+
+In ``if best is None or v < best`` inference meets the comparison before it knows that best is a
+number later.  As in Python None equals no number, and an order between the two is a TypeError.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+from numba.core import types
+from numba.core.typing.templates import AbstractTemplate, signature
+from numba.extending import lower_builtin
+
+from .elementary import CPU_FIRST, type_global
+from .numbertype import NumberType
+
+__all__: list[str] = []
+
+_EQUALITY = {operator.eq: False, operator.ne: True}
+_ORDERS = {operator.lt: "<", operator.le: "<=", operator.gt: ">", operator.ge: ">="}
+
+
+class _WithNone(AbstractTemplate):
+    metadata = CPU_FIRST
+
+    def generic(self, args: Any, kws: Any) -> Any:
+        kinds = {NumberType: False, types.NoneType: False}
+        for kind in kinds:
+            kinds[kind] = any(isinstance(arg, kind) for arg in args)
+        return signature(types.boolean, *args) if all(kinds.values()) else None
+
+    def get_impl_key(self, sig: Any) -> Any:
+        return (type(self).key, "none")
+
+
+def _lowering(function: Any) -> Any:
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        if function in _ORDERS:
+            text = f"'{_ORDERS[function]}' not supported between a number and None"
+            with builder.if_then(context.get_constant(types.boolean, True)):
+                context.call_conv.return_user_exc(builder, TypeError, (text,))
+        return context.get_constant(types.boolean, _EQUALITY.get(function, False))
+
+    return lower
+
+
+for _function in (*_EQUALITY, *_ORDERS):
+    type_global(_function, _WithNone)
+    lower_builtin((_function, "none"), types.VarArg(types.Any))(_lowering(_function))

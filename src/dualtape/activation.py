@@ -1,0 +1,112 @@
+"""Arrays, lists and tuples of floats as ones of active numbers: their types, and the conversion.
+
+What active numbers are stored in must hold active numbers.  `activate` inserts these conversions
+where such a container is made.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from numba.core import imputils, types
+from numba.core.registry import cpu_target
+from numba.extending import intrinsic
+
+from .emit import invoke
+from .numbertype import NumberType, level, tuple_like
+from .seed import list_to_numbers, to_numbers
+
+__all__ = ["activate_value", "activated_type", "activator", "item_activator"]
+
+
+def activated_type(ty: Any, number: NumberType) -> Any:
+    """Return the type that `activated` gives a value of type `ty`."""
+    lower = level(number) - 1
+    if isinstance(ty, types.Array) and level(ty.dtype) <= lower and _is_real(ty.dtype):
+        return types.Array(number, ty.ndim, "C")
+    if isinstance(ty, types.List):
+        return types.List(_active_item(ty.dtype, number))
+    if isinstance(ty, types.BaseTuple):
+        named = getattr(ty, "instance_class", tuple) is not tuple  # these do not meet item by item
+        return tuple_like(
+            ty, [_active_field(t, number) if named else activated_type(t, number) for t in ty]
+        )
+    return ty
+
+
+def _active_item(ty: Any, number: NumberType) -> Any:
+    """Return the type that an item of a list gets."""
+    if isinstance(ty, types.BaseTuple):
+        return tuple_like(ty, [_active_item(item, number) for item in ty])
+    return number if _is_real(ty) and level(ty) < number.level else ty
+
+
+def _active_field(ty: Any, number: NumberType) -> Any:
+    """Return the type that a field of a named tuple gets."""
+    return activated_type(_active_item(ty, number), number)
+
+
+def _is_real(ty: Any) -> bool:
+    return isinstance(ty, types.Float | NumberType)
+
+
+@functools.cache
+def activator(number: NumberType) -> Any:
+    """Return the intrinsic that turns arrays and lists of floats into ones of `number`."""
+
+    @intrinsic
+    def activated(typingctx: Any, value: Any) -> Any:
+        target = activated_type(value, number)
+        for ty, kernel in ((types.Array, to_numbers), (types.List, list_to_numbers)):
+            if isinstance(value, ty) and target != value:
+                like = target.dtype
+                typingctx.resolve_value_type(kernel).get_call_type(typingctx, (value, like), {})
+
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            return activate_value(context, builder, sig.args[0], args[0], number)
+
+        return target(value), codegen
+
+    # Made while a compilation is under way: its contexts must learn of the new function.
+    cpu_target.typing_context.refresh()
+    cpu_target.target_context.refresh()
+    return activated
+
+
+@functools.cache
+def item_activator(number: NumberType) -> Any:
+    """Return the intrinsic that turns items of lists and dicts into items of `number`."""
+
+    @intrinsic
+    def activated_item(typingctx: Any, value: Any) -> Any:
+        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            made = context.cast(builder, args[0], sig.args[0], sig.return_type)
+            return imputils.impl_ret_borrowed(context, builder, sig.return_type, made)
+
+        return _active_item(value, number)(value), codegen
+
+    cpu_target.typing_context.refresh()
+    cpu_target.target_context.refresh()
+    return activated_item
+
+
+def activate_value(context: Any, builder: Any, ty: Any, value: Any, number: NumberType) -> Any:
+    """Convert an LLVM value as `activated_type` says; a new reference."""
+    return _converted(context, builder, ty, value, activated_type(ty, number))
+
+
+def _converted(context: Any, builder: Any, ty: Any, value: Any, target: Any) -> Any:
+    if target == ty:
+        return imputils.impl_ret_borrowed(context, builder, ty, value)
+    if isinstance(ty, types.BaseTuple):
+        items = [
+            _converted(context, builder, t, builder.extract_value(value, i), wanted)
+            for i, (t, wanted) in enumerate(zip(ty, target, strict=True))
+        ]
+        return context.make_tuple(builder, target, items)
+    if isinstance(target, NumberType):
+        return context.cast(builder, value, ty, target)
+    like = context.get_constant_null(target.dtype)
+    kernel = to_numbers if isinstance(ty, types.Array) else list_to_numbers
+    return invoke(context, builder, kernel, (ty, target.dtype), (value, like))[1]

@@ -1,0 +1,153 @@
+"""One of several functions in one variable: ``h = g1 if flag else g2`` and then ``h(x)``.
+
+Numba gives such a variable a type with the signature of the first call; the twins of the functions
+have more than one.  So the variable becomes the number of the function, and its calls become calls
+of a function that looks at the number.  This is done where all that happens to the variable are
+copies, phi nodes and calls.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from types import FunctionType, SimpleNamespace
+from typing import Any
+
+from numba.core import ir
+from numba.core.dispatcher import Dispatcher
+from numba.core.ir_utils import mk_unique_var
+
+from .aliasing import constant_of
+
+__all__ = ["choose_by_number"]
+
+
+def choose_by_number(func_ir: Any) -> None:
+    """Replace functions in variables by numbers; definitions must be up to date."""
+    webs = _webs(func_ir)
+    if not webs:
+        return
+    web_of = {name: web for web in webs for name in web.names}
+    for block in func_ir.blocks.values():
+        body: list[Any] = []
+        for statement in block.body:
+            made: Any = getattr(statement, "value", None)
+            if isinstance(statement, ir.Assign) and statement.target.name in web_of:
+                web = web_of[statement.target.name]
+                if isinstance(made, ir.Global | ir.FreeVar | ir.Expr) and not _is_phi(made):
+                    number = web.functions.index(constant_of(func_ir, statement.target))
+                    statement.value = ir.Const(number, statement.loc)
+            elif getattr(made, "op", None) == "call" and made.func.name in web_of:
+                web = web_of[made.func.name]
+                names = tuple(name for name, _ in made.kws)
+                choice = choice_of(web.functions, len(made.args), names)
+                var = ir.Var(block.scope, mk_unique_var("$choice"), statement.loc)
+                body.append(ir.Assign(ir.Global("choice", choice, statement.loc), var, made.loc))
+                made.args, made.func = [made.func, *made.args], var
+            body.append(statement)
+        block.body = body
+
+
+class _Web:
+    """Variables joined by copies and phi nodes, and the functions that they hold."""
+
+    def __init__(self, names: set[str], functions: list[Any]) -> None:
+        self.names = names
+        self.functions = tuple(functions)
+
+
+def _is_phi(made: Any) -> bool:
+    return getattr(made, "op", None) == "phi"
+
+
+def _webs(func_ir: Any) -> list[_Web]:
+    """Return the webs with more than one function that are only copied and called."""
+    found: list[_Web] = []
+    moves = list(_moves(func_ir))
+    for start, made in func_ir._definitions.items():
+        if len(made) == 1 and _is_phi(made[0]) and not any(start in web.names for web in found):
+            web = _web(func_ir, start, moves)
+            if web is not None and _only_called(func_ir, web.names):
+                found.append(web)
+    return found
+
+
+def _function_in(func_ir: Any, var: Any) -> Any:
+    found = constant_of(func_ir, var)
+    return found if isinstance(found, Dispatcher | FunctionType) else None
+
+
+def _web(func_ir: Any, start: str, moves: list[tuple[str, str]]) -> _Web | None:
+    """Return the web of a variable, or None if it may hold something else than known functions."""
+    names: set[str] = set()
+    functions: list[Any] = []
+    waiting = [start]
+    while waiting:
+        name = waiting.pop()
+        if name in names:
+            continue
+        names.add(name)
+        definitions = func_ir._definitions.get(name, ())
+        if len(definitions) != 1:
+            return None
+        (made,) = definitions
+        if isinstance(made, ir.Var):
+            waiting.append(made.name)
+        elif _is_phi(made):
+            if not all(isinstance(v, ir.Var) for v in made.incoming_values):
+                return None  # it may be undefined
+            waiting += [v.name for v in made.incoming_values]
+        else:
+            function = _function_in(func_ir, SimpleNamespace(name=name))
+            if function is None:
+                return None
+            if not any(function is other for other in functions):
+                functions.append(function)
+        waiting += [target for target, source in moves if source == name]
+    return _Web(names, functions) if len(functions) > 1 else None
+
+
+def _moves(func_ir: Any) -> Any:
+    """Iterate over (target, source) of copies and phi nodes."""
+    for block in func_ir.blocks.values():
+        for statement in block.body:
+            made: Any = getattr(statement, "value", None)
+            if isinstance(statement, ir.Assign) and (isinstance(made, ir.Var) or _is_phi(made)):
+                sources = [made] if isinstance(made, ir.Var) else made.incoming_values
+                yield from ((statement.target.name, v.name) for v in sources if hasattr(v, "name"))
+
+
+def _only_called(func_ir: Any, names: set[str]) -> bool:
+    for block in func_ir.blocks.values():
+        for statement in block.body:
+            made: Any = getattr(statement, "value", None)
+            if isinstance(statement, ir.Del):
+                continue
+            if isinstance(statement, ir.Assign) and statement.target.name in names:
+                continue
+            used = {var.name for var in statement.list_vars()} & names
+            if getattr(made, "op", None) == "call" and made.vararg is None:
+                others = [*made.args, *(var for _, var in made.kws)]
+                used -= {made.func.name} - {var.name for var in others}
+            if used:
+                return False
+    return True
+
+
+@functools.cache
+def choice_of(
+    functions: tuple[Any, ...], count: int, keywords: tuple[str, ...]
+) -> Callable[..., Any]:
+    """Return a function of a number and of the arguments of a call, which calls that function."""
+    args = [f"a{i}" for i in range(count)]
+    head = ", ".join(["number", *args, *keywords])
+    call = ", ".join([*args, *(f"{name}={name}" for name in keywords)])
+    lines = [
+        f"    if number == {i}:\n        return f{i}({call})" for i in range(1, len(functions))
+    ]
+    text = "\n".join([f"def choice({head}):", *lines, f"    return f0({call})"])
+    scope = {f"f{i}": function for i, function in enumerate(functions)}
+    exec(compile(text, "<choice of functions>", "exec"), scope)
+    made = scope["choice"]
+    made.__module__ = "__main__"
+    return made

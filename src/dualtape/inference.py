@@ -1,0 +1,147 @@
+"""Type inference of twins, which starts again where it learns late that something is active.
+
+In ``s = 0.0; for v in x: s += v`` the type of s is known in the second turn only: Numba's inference
+takes s for a float, then widens it to a number.  What was made of the float meanwhile cannot always
+follow: with a plain array c, ``c * s`` is an array of floats first and of numbers later, and these
+do not unify.  So the variables that a loop carries, and that were plain first and numbers later,
+are remembered, and where inference fails it starts again with these as numbers from the beginning.
+Inference only ever widens types: with every restart at least one of finitely many variables is
+known to be wider, so there is an end.
+
+A list of floats that meets lists of numbers is the other thing learnt late: in ``[[1.0, 0.0], [0.0,
+x]]`` the first row must hold numbers as well.  A list cannot be converted where it is put among the
+others, since it may have other names; so it is made as a list of numbers, which is again an
+inference with a variable known to be wider.
+
+Otherwise nothing is done that Numba's inference does not do.
+
+Numba internals used (seen to work with 0.68): the steps of ``typed_passes.type_inference_stage``
+and of ``NopythonTypeInference``; ``TypeInferer.typevars``, ``TypeVar.add_type``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba.core import errors, ir, types
+from numba.core.compiler_machinery import FunctionPass, register_pass
+from numba.core.typeinfer import TypeInferer, TypeVar, TypeVarMap
+
+from .lists import lists_of_numbers
+from .numbertype import NumberType, highest_number, tuple_like
+
+__all__ = ["InferTypes"]
+
+
+class _Variable(TypeVar):
+    """The type of a variable, which may start as a number."""
+
+    type: Any
+
+    def __init__(self, variables: _Variables, name: str) -> None:
+        super().__init__(variables.context, name)
+        self.variables = variables
+
+    def add_type(self, tp: Any, loc: Any) -> Any:
+        """Widen the type; remember where it was plain and holds numbers now."""
+        first = self.variables.first.get(self.var)
+        if self.type is None and first is not None and not self.locked:
+            self.type, self.define_loc = first, loc
+        before = self.type
+        after = super().add_type(tp, loc)
+        was_plain = before is not None and before is not after and highest_number(before) is None
+        if was_plain and highest_number(after) is not None:
+            self.variables.widened[self.var] = _settled(after)
+        return after
+
+
+class _Variables(TypeVarMap):
+    """The types of a function's variables, with those that some of them start with."""
+
+    def __init__(self, context: Any, first: dict[str, Any]) -> None:
+        super().__init__()
+        self.set_context(context)
+        self.first = first
+        self.widened: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self:
+            self[name] = _Variable(self, name)
+        return super().__getitem__(name)
+
+
+def _settled(ty: Any) -> Any:
+    """Return the type in which a loop carries a value: nothing in it is pending."""
+    if isinstance(ty, types.BaseTuple):
+        return tuple_like(ty, [_settled(item) for item in ty])
+    return ty.settled if isinstance(ty, NumberType) else ty
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class InferTypes(FunctionPass):
+    """Numba's type inference, started again where a loop makes a plain variable a number."""
+
+    _name = "dualtape_type_inference"
+
+    def __init__(self) -> None:
+        FunctionPass.__init__(self)
+
+    def run_pass(self, state: Any) -> bool:
+        """Run on one function."""
+        first: dict[str, Any] = {}
+        while True:
+            inferer = TypeInferer(
+                state.typingctx, state.func_ir, errors.WarningsFixer(errors.NumbaWarning)
+            )
+            inferer.typevars = _Variables(state.typingctx, first)
+            try:
+                state.typemap, state.return_type, state.calltypes = _inferred(state, inferer)
+            except errors.TypingError:
+                known = {name: v.type for name, v in inferer.typevars.items() if v.defined}
+                wider = _carried(state.func_ir, inferer.typevars.widened)
+                wider |= lists_of_numbers(state.func_ir, known, {})
+                if wider.items() <= first.items():
+                    raise
+            else:
+                wider = lists_of_numbers(state.func_ir, state.typemap, state.calltypes)
+                if wider.items() <= first.items():
+                    break
+            first = first | wider
+        if isinstance(state.return_type, types.Function | types.Phantom):
+            raise errors.NumbaTypeError(
+                f"Can't return function object ({state.return_type}) in nopython mode"
+            )
+        return True
+
+
+def _inferred(state: Any, inferer: TypeInferer) -> Any:
+    """Infer types once; return those of variables, of the result and of calls."""
+    func_ir = state.func_ir
+    calls = state.typingctx.callstack.register(
+        state.targetctx.target, inferer, func_ir.func_id, state.args
+    )
+    with calls, inferer.warnings:
+        for index, (name, ty) in enumerate(zip(func_ir.arg_names, state.args, strict=True)):
+            inferer.seed_argument(name, index, ty)
+        if state.return_type is not None:
+            inferer.seed_return(state.return_type)
+        for name, ty in state.locals.items():
+            inferer.seed_type(name, ty)
+        inferer.build_constraint()
+        inferer.propagate()
+        return inferer.unify()
+
+
+def _carried(func_ir: Any, widened: dict[str, Any]) -> dict[str, Any]:
+    """Return those of the widened variables at which values of several turns meet.
+
+    The others are made of these. They are left to inference: what is seeded with a settled type
+    would be recorded.
+    """
+    phis = {
+        statement.target.name
+        for block in func_ir.blocks.values()
+        for statement in block.body
+        if isinstance(statement, ir.Assign) and getattr(statement.value, "op", None) == "phi"
+    }
+    return {name: ty for name, ty in widened.items() if name in phis}
