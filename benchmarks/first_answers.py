@@ -2,8 +2,9 @@
 
 Two processes share a cache that is empty at first, and each differentiates two functions which
 differ in their code: the first one finds no kernels, the second one finds them on disk.  The unit
-is what Numba takes for a third such function without derivatives.  Numba has compiled something
-else before, as JAX has, so that their own start is not part of the figures.
+is what Numba takes for a third such function without derivatives.  A third process runs twice, with
+functions that ``njit(cache=True)`` keeps.  Numba has compiled something else before, as JAX has, so
+that their own start is not part of the figures.
 """
 
 import importlib
@@ -25,6 +26,9 @@ from .problem import as_array
 from .runner import UNIT, Measurement, check, progress, told
 
 EMPTY, KERNELS, SECOND = "empty cache", "kernels on disk", "second function"
+KEPT = "function in the cache"
+# What the processes of a round ask for: the first value of VARIED, and how.
+PROCESSES = ((1.25, ""), (2.25, ""), (3.25, "kept"), (4.25, "peer"))
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,8 @@ SITUATIONS = (
     Situation("dualtape", EMPTY, 0, 1),
     Situation("dualtape", KERNELS, 1, 1),
     Situation("dualtape", SECOND, 1, 2),
-    Situation("JAX", "jit", 2, 1, "jax"),
+    Situation("dualtape", KEPT, 2, 1),
+    Situation("JAX", "jit", 3, 1, "jax"),
 )
 
 
@@ -70,24 +75,26 @@ class Compilations:
 
 
 def module_of(text, name, folder):
-    """Import a text as a user's module."""
-    Path(folder, f"{name}.py").write_text(text)
+    """Import a text as a user's module; what is there from an earlier process stays as it is."""
+    path = Path(folder, f"{name}.py")
+    if not path.exists():
+        path.write_text(text)
     importlib.invalidate_caches()
     return importlib.import_module(name)
 
 
-def timed(problem, varied, ask, folder, counter, *, peer=False):
+def timed(problem, varied, ask, folder, counter, **how):
     """Return the processor seconds and compilations of one answer, and the answer.
 
     `ask` gets the module; defining the function is part of what is timed.
     """
-    text = problem.module(varied, peer=peer)
+    text = problem.module(varied, **how)
     before, start = counter.count, time.process_time()
     answer = as_array(ask(module_of(text, f"user_{round(1000 * varied)}", folder)))
     return (time.process_time() - start, counter.count - before), answer
 
 
-def answers(problem, varied, folder):
+def answers(problem, varied, folder, **how):
     """Return what the plain function and two derivatives cost, in this process."""
     import numba
 
@@ -98,7 +105,7 @@ def answers(problem, varied, folder):
     numba.njit(lambda x: x[0])(np.ones(2))
     counter = Compilations()
     asks = (problem.primal, *2 * [lambda m: problem.answer(m, dualtape)])
-    return costs(problem, varied, asks, folder, counter)
+    return costs(problem, varied, asks, folder, counter, **how)
 
 
 def peer_answers(problem, varied, folder):
@@ -121,10 +128,10 @@ def costs(problem, varied, asks, folder, counter, **how):
     return found
 
 
-def process(name, varied, cache, *, peer=False):
+def process(name, varied, how, cache):
     """Return the costs that a fresh process measures."""
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.first_answers", name, str(varied), "peer" * peer],
+        [sys.executable, "-m", "benchmarks.first_answers", name, str(varied), how],
         cwd=Path(__file__).parent.parent,
         env=os.environ | {"NUMBA_CACHE_DIR": cache},
         capture_output=True,
@@ -155,12 +162,13 @@ def rounds_of(problem, rounds):
         progress(f"first answers of {problem.name}: {k + 1} of {rounds}")
         with tempfile.TemporaryDirectory() as cache:
             costs = {}
-            for i, varied in enumerate((1.25, 2.25, 3.25)):
-                peer = i == 2
-                if peer and not (problem.asked and is_installed(SITUATIONS[-1])):
+            for i, (varied, how) in enumerate(PROCESSES):
+                if how == "peer" and not (problem.asked and is_installed(SITUATIONS[-1])):
                     continue
                 try:
-                    costs[i] = process(problem.name, varied, cache, peer=peer)
+                    if how == "kept":
+                        process(problem.name, varied, how, cache)
+                    costs[i] = process(problem.name, varied, how, cache)
                 except Exception as error:
                     failures[i] = told(error)
         found.append(costs)
@@ -189,12 +197,18 @@ def measurement(table, found, failures, which):
     return result
 
 
-def main(name, varied, peer=""):
+def main(name, varied, how=""):
     """Measure in this process and print the costs."""
-    ask = peer_answers if peer else answers
-    with tempfile.TemporaryDirectory() as folder:
+    problem, varied = BY_NAME[name], float(varied)
+    with tempfile.TemporaryDirectory() as passing:
+        # Files that a cache knows are there in the next process, too.
+        folder = os.environ["NUMBA_CACHE_DIR"] if how == "kept" else passing
         sys.path.insert(0, folder)
-        print(json.dumps(ask(BY_NAME[name], float(varied), folder)))
+        if how == "peer":
+            found = peer_answers(problem, varied, folder)
+        else:
+            found = answers(problem, varied, folder, cached=how == "kept")
+        print(json.dumps(found))
 
 
 if __name__ == "__main__":

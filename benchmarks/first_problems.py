@@ -221,26 +221,34 @@ def robertson_sensitivity(varied):
     return found.y[3:, -1]
 
 
-WAVE = """
+CURVE = """
 @njit
 def f(x):
-    return np.exp(x) * np.sin(VARIED * x)
+    return np.log(1.0 + np.exp(np.sin(VARIED * x))) / (1.0 + x * x)
 """
 
 
-def fourth_of_wave(varied, x=0.7):
-    """Return the fourth derivative of WAVE: the imaginary part of that of exp((1 + i c) x)."""
-    slope = 1.0 + 1j * varied
-    return (slope**4 * np.exp(slope * x)).imag
+def fourth_of_curve(varied, x=0.7, radius=0.25, points=64):
+    """Return the fourth derivative of CURVE, by Cauchy's integral on a circle inside its poles."""
+    turns = np.exp(2j * np.pi * np.arange(points) / points)
+    values = interpreted(CURVE, varied)["f"](x + radius * turns)
+    return 24.0 * np.mean(values / (radius * turns) ** 4).real
+
+
+STATEMENTS = (
+    "np.sin({a} * {b}) + {c} * {a}",
+    "({a} - {b}) * np.cos({c}) / (2.0 + {b} * {b})",
+    "np.exp(-{a} * {a}) * {b} + {c} ** 2",
+    "np.tanh({a} + {b} * {c}) - {c} * {b}",
+)
 
 
 def mostly_dead(statements=140, live=12):
     """Return a function of so many statements, of which the result needs some of the first."""
-    forms = ("np.sin({a}) + {b}", "{a} * {b}", "np.exp(-{a} * {a})", "{a} / (2.0 + {b} * {b})")
     lines = ["    v0, v1, v2 = x[0], x[1], VARIED * x[2]"]
-    for k, form in zip(range(3, statements + 2), (forms * statements), strict=False):
-        a, b = f"v{k - 1}", f"v{max(0, k - 3 - k % 5)}"
-        lines.append(f"    v{k} = " + form.format(a=a, b=b))
+    for k in range(3, statements + 2):
+        a, b, c = (f"v{max(0, i)}" for i in (k - 1, k - 3 - k % 5, k - 9))
+        lines.append(f"    v{k} = " + STATEMENTS[k % len(STATEMENTS)].format(a=a, b=b, c=c))
     return "\n".join(["", "@njit", "def f(x):", *lines, f"    return v{live} * v{live - 1}", ""])
 
 
@@ -351,13 +359,13 @@ PROBLEMS = (
     ),
     FirstProblem(
         "fourth-derivative",
-        "exp(x) sin(c x): fourth derivative",
+        "log(1 + exp(sin(c x))) / (1 + x^2): fourth derivative",
         "auto",
-        WAVE,
+        CURVE,
         primal=lambda m: m.f(0.7),
         answer=lambda m, ad: ad.derivative(m.f, 4)(0.7),
         asked=lambda m, jax: jax.jit(jax.grad(jax.grad(jax.grad(jax.grad(m.f)))))(0.7),
-        reference=fourth_of_wave,
+        reference=fourth_of_curve,
     ),
     gradient_problem(
         "dead-statements",

@@ -44,6 +44,7 @@ class Comparison:
     unit: str = "the njit function"
     series: str = ""
     size: int = 0
+    slow: bool = False  # one round
 
 
 def figure_of(program):

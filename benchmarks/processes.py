@@ -1,4 +1,8 @@
-"""Time to the first gradient, cold and cached, time of imports, peak memory: fresh processes."""
+"""Time to the first gradient, cold and cached, time of imports, peak memory: fresh processes.
+
+Times of imports and of cached gradients are processor seconds: they are a processor's work, and the
+machine may be shared.
+"""
 
 import tempfile
 from pathlib import Path
@@ -110,9 +114,9 @@ MODULE = "from numba import njit\n" + LOOP.format(decorator="@njit(cache=True)")
 CACHED = """
 import time, numpy as np, numba, dualtape as ad, cached_module
 x = np.ones(2)
-start = time.perf_counter()
+start = time.process_time()
 {call}
-print(time.perf_counter() - start)
+print(time.process_time() - start)
 """
 COUNTED = """
 import numpy as np, dualtape as ad, cached_module
@@ -148,7 +152,7 @@ def cached_gradients(folder):
     yield Comparison("cached-compilations", title, count, measure="", unit="")
 
 
-IMPORT = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
+IMPORT = "import time; t = time.process_time(); import {}; print(time.process_time() - t)"
 
 
 def imports():
@@ -214,37 +218,46 @@ def memory(*, growth):
     return Comparison(name, title, programs, measure="MB")
 
 
-# Every function is another one; what compiled code and its tables hold is the same on each run.
+# Every function is another one: a loop, products, linear systems, a formula in turn.
 FUNCTIONS = 80
 MANY = """
-import os, re, resource
+import gc, os, re, resource
+from types import SimpleNamespace
 import numba, numpy as np, dualtape as ad
-from benchmarks.first_problems import mostly_dead
-{peak}
-x = np.array([0.3, 0.7, 1.1])
-def answer(k):
-    names = {{"np": np, "njit": numba.njit}}
-    exec(mostly_dead(12).replace("VARIED", str(1.0 + k / 64)), names)
-    f = names["f"]
+from benchmarks.first_problems import BY_NAME
+def resident():
+    if os.path.exists("/proc/self/status"):
+        return int(re.search(r"VmRSS:\\s*(\\d+)", open("/proc/self/status").read())[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # macOS counts in bytes
+problems = [BY_NAME[name] for name in ("rosenbrock", "logistic", "solve", "fourth-derivative")]
+def answered(k):
+    problem, names = problems[k % 4], {{}}
+    exec(problem.module(1.0 + k / 64), names)
+    f = SimpleNamespace(**names)
     {call}
     return f
-kept = [answer(-1)]
-before = peak()
-kept += [answer(k) for k in range({count})]
-print(peak() - before)
+kept = [answered(-1 - k) for k in range(4)]
+before = resident()
+kept += [answered(k) for k in range({count})]
+{drop}
+print(resident() - before)
 """
-PEAK = MEMORY[MEMORY.index("def peak()") : MEMORY.index("def gradient")]
 
 
 def memory_of_functions(count=FUNCTIONS):
-    """Return what many functions add to the memory of a process, with and without gradients."""
-    rows = ((UNIT, "", "f(x)"), ("dualtape", "reverse", "ad.grad(f, mode='reverse')(x)"))
+    """Return what many functions add to the memory of a process, and what stays of it."""
+    rows = (
+        (UNIT, "", "problem.primal(f)", ""),
+        (UNIT, "dropped", "problem.primal(f)", "kept.clear(); gc.collect()"),
+        ("dualtape", "reverse", "problem.answer(f, ad)", ""),
+        ("dualtape", "reverse, dropped", "problem.answer(f, ad)", "kept.clear(); gc.collect()"),
+    )
     programs = [
-        Program(library, mode, MANY.format(peak=PEAK, call=call, count=count))
-        for library, mode, call in rows
+        Program(library, mode, MANY.format(call=call, drop=drop, count=count))
+        for library, mode, call, drop in rows
     ]
-    title = f"{count} functions of 12 statements: memory that they add to the process"
-    return Comparison("memory-functions", title, programs, measure="MB")
+    title = f"{count} functions, loops and array code: memory that they add to the process"
+    return Comparison("memory-functions", title, programs, measure="MB", slow=True)
 
 
 def comparisons(only=""):

@@ -31,7 +31,7 @@ def measured(*, quick, only=""):
             run[problem.name] = measure(problem, candidates, effort)
     for comparison in comparisons(only):
         programs = [p for p in comparison.candidates if is_installed(p)]
-        rounds = QUICK_PROCESSES if quick else PROCESSES
+        rounds = 1 if comparison.slow else QUICK_PROCESSES if quick else PROCESSES
         run[comparison.name] = compare(comparison, programs, rounds)
     for found in first_answers.measured(only, QUICK_CACHES if quick else CACHES):
         run[found.problem.name] = found

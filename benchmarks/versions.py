@@ -1,10 +1,11 @@
 """Compare the run times of two versions: ``python -m benchmarks.versions BASE NEW``.
 
-BASE and NEW are source trees.  Each has a process that stays alive, on the same core, with the
-problems of this tree; in each round both are asked for a sample in turns, and the figures are
-ratios NEW / BASE taken within rounds.  ``--only NAME ...`` takes the problems whose suite or name
-contains one of the names, ``--quick`` leaves slow ones out.  What seems slower than it may be is
-measured again until the median is known well enough to say so.
+BASE and NEW are source trees, or the `python` of environments in which a version is installed.
+Each has a process that stays alive, on the same core, with the problems of this tree; in each round
+both are asked for a sample in turns, and the figures are ratios NEW / BASE taken within rounds.
+``--only NAME ...`` takes the problems whose suite or name contains one of the names, ``--quick``
+leaves slow ones out.  What seems slower than it may be is measured again until the median is known
+well enough to say so.
 """
 
 import argparse
@@ -67,14 +68,17 @@ def serve(questions, answers):
 
 
 class Version:
-    """The process of a source tree."""
+    """The process of a source tree, or of an environment that is given by its `python`."""
 
-    def __init__(self, tree):
-        source = Path(tree).resolve() / "src"
-        cache = Path(tempfile.gettempdir(), "dualtape-versions", *source.parts[1:])
-        environment = os.environ | {"PYTHONPATH": str(source), "NUMBA_CACHE_DIR": str(cache)}
+    def __init__(self, place):
+        installed = Path(place).is_file()
+        path = "" if installed else str(Path(place, "src").resolve())
+        # An environment's `python` is a link: followed, it would be the one of no environment.
+        cache = Path(tempfile.gettempdir(), "dualtape-versions", *Path(place).absolute().parts[1:])
+        environment = os.environ | {"PYTHONPATH": path, "NUMBA_CACHE_DIR": str(cache)}
+        python = str(Path(place).absolute()) if installed else sys.executable
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.versions", "--serve"],
+            [python, "-m", "benchmarks.versions", "--serve"],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.PIPE,
