@@ -17,7 +17,14 @@ from ._jit import kernel, specialized
 from .elementary import CPU_FIRST, type_global
 from .errors import IntegerConversionError
 from .number import INTEGER_CONVERSION
-from .numbertype import PLAIN, NumberType, highest_number, promote, tuple_like
+from .numbertype import (
+    PLAIN,
+    NumberType,
+    highest_number,
+    holds_numbers,
+    promote,
+    tuple_like,
+)
 from .read import values_of
 from .seed import element_like, empty_numbers
 
@@ -48,6 +55,18 @@ def _copied(items: Any) -> Any:
             return out
 
         return of_numbers
+    if holds_numbers(items) and isinstance(getattr(items.dtype, "dtype", None), NumberType):
+
+        def of_rows(items: Any) -> Any:
+            out = empty_numbers((len(items), len(items[0])), element_like(items[0]))
+            for i in range(len(items)):
+                if len(items[i]) != out.shape[1]:
+                    raise ValueError("the rows of an array must have one length")
+                for j in range(out.shape[1]):
+                    out[i, j] = items[i][j]
+            return out
+
+        return of_rows
     like = promote([types.unliteral(ty) for ty in leaves(items)])
 
     @intrinsic
