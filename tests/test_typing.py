@@ -7,7 +7,9 @@ differences of the gradient.
 
 # A transform takes functions of Python's and Numba's, so NumPy's are wrapped.
 
+import gc
 import math
+import weakref
 
 import numba
 import numpy as np
@@ -387,6 +389,30 @@ def function_by_default_on_arrays(x):
 @at(0.5, 0.6)
 def own_function_by_default(x, model=cube):
     return model(x[0]) * x[1]
+
+
+def test_functions_in_variables_are_not_kept():
+    """What calls one of several functions goes with them."""
+
+    def derivative_of_own_functions():
+        @numba.njit
+        def double(v):
+            return 2.0 * v
+
+        @numba.njit
+        def triple(v):
+            return 3.0 * v
+
+        def f(x):
+            h = double if x[0] > 0.4 else triple
+            return h(x[0])
+
+        assert ad.grad(f)(np.array([0.5])) == 2.0
+        return [weakref.ref(double), weakref.ref(triple), weakref.ref(f)]
+
+    kept = derivative_of_own_functions()
+    gc.collect()
+    assert [function() for function in kept] == [None, None, None]
 
 
 # Functions of numbers and axes

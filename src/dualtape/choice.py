@@ -8,7 +8,6 @@ copies, phi nodes and calls.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from types import FunctionType, SimpleNamespace
 from typing import Any
@@ -18,6 +17,7 @@ from numba.core.dispatcher import Dispatcher
 from numba.core.ir_utils import mk_unique_var
 
 from .aliasing import constant_of
+from .memory import remembered
 
 __all__ = ["choose_by_number"]
 
@@ -134,11 +134,20 @@ def _only_called(func_ir: Any, names: set[str]) -> bool:
     return True
 
 
-@functools.cache
 def choice_of(
     functions: tuple[Any, ...], count: int, keywords: tuple[str, ...]
 ) -> Callable[..., Any]:
-    """Return a function of a number and of the arguments of a call, which calls that function."""
+    """Return a function of a number and of the arguments of a call, which calls that function.
+
+    It is remembered on the first of the functions, and goes with them.
+    """
+    key = ("choice", functions, count, keywords)
+    return remembered(functions[0], key, lambda: _choice(functions, count, keywords))
+
+
+def _choice(
+    functions: tuple[Any, ...], count: int, keywords: tuple[str, ...]
+) -> Callable[..., Any]:
     args = [f"a{i}" for i in range(count)]
     head = ", ".join(["number", *args, *keywords])
     call = ", ".join([*args, *(f"{name}={name}" for name in keywords)])
