@@ -599,3 +599,69 @@ def test_elementwise_functions_have_a_plain_form():
             except Exception:  # whatever a template says of a wrong number of arguments
                 continue
         assert any(found), f"{function} has no plain form"
+
+
+@numba.njit
+def halves(v, n):
+    if n == 0:
+        return v
+    return v * doubles(v, n - 1)
+
+
+@numba.njit
+def doubles(v, n):
+    if n == 0:
+        return 2.0
+    return v + halves(v, n - 1)
+
+
+@numba.njit
+def pairs(v, n):
+    if n == 0:
+        return 1.0, v
+    a, b = other_pairs(v, n - 1)
+    return v * a, b + v
+
+
+@numba.njit
+def other_pairs(v, n):
+    if n == 0:
+        return v * 2.0, 2.0
+    a, b = pairs(v, n - 1)
+    return v * a, b - v
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+@pytest.mark.parametrize("n", [4, 5])
+def test_functions_that_call_each_other_and_end_with_a_constant(n, mode):
+    """The calls inside are typed while only the last return statement is known: a float."""
+
+    def f(x):
+        a, b = pairs(x[0], n)
+        return halves(x[0], n) * x[1] + a * b
+
+    x = np.array([1.1, 0.5])
+    value, gradient = ad.value_and_grad(f, mode=mode)(x)
+    assert value == pytest.approx(numba.njit(f)(x), rel=1e-14)
+    np.testing.assert_allclose(gradient, differences_of(f, x), rtol=1e-8)
+
+
+@numba.njit
+def whole_halves(v, n):
+    if n == 0:
+        return 1
+    return v * whole_doubles(v, n - 1)
+
+
+@numba.njit
+def whole_doubles(v, n):
+    if n == 0:
+        return 2
+    return v + whole_halves(v, n - 1)
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_a_result_taken_for_an_integer_is_refused(mode):
+    """Numba reads the bits of a float as an integer here."""
+    with pytest.raises(ad.UnsupportedFunctionError, match=r"calls itself.*return a float"):
+        ad.grad(lambda x: whole_halves(x[0], 5), mode=mode)(np.array([1.1]))

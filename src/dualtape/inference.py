@@ -13,10 +13,17 @@ x]]`` the first row must hold numbers as well.  A list cannot be converted where
 others, since it may have other names; so it is made as a list of numbers, which is again an
 inference with a variable known to be wider.
 
+The third is the result of a function that calls itself through others.  Numba types the inner call
+by what is known of the result so far and compiles the caller for it, whatever becomes known later:
+``if n == 0: return 1`` makes it an integer, and the caller reads a float as one.  Here a result so
+far that is real is announced as an active number, and is one in the end; a function whose result
+becomes something else than was announced is refused.
+
 Otherwise nothing is done that Numba's inference does not do.
 
 Numba internals used (seen to work with 0.68): the steps of ``typed_passes.type_inference_stage``
-and of ``NopythonTypeInference``; ``TypeInferer.typevars``, ``TypeVar.add_type``.
+and of ``NopythonTypeInference``; ``TypeInferer.typevars``, ``TypeVar.add_type``,
+``TypeInferer.return_types_from_partial`` and ``get_return_type``, ``callstack``.
 """
 
 from __future__ import annotations
@@ -28,7 +35,7 @@ from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.typeinfer import TypeInferer, TypeVar, TypeVarMap
 
 from .lists import lists_of_numbers
-from .numbertype import NumberType, highest_number, tuple_like
+from .numbertype import NumberType, highest_number, level, tuple_like
 
 __all__ = ["InferTypes"]
 
@@ -70,6 +77,47 @@ class _Variables(TypeVarMap):
         return super().__getitem__(name)
 
 
+class _Inferer(TypeInferer):
+    """Numba's inference, in which a function keeps what others were told of its result."""
+
+    def __init__(self, context: Any, func_ir: Any, warnings: Any) -> None:
+        super().__init__(context, func_ir, warnings)
+        self.number: NumberType | None = None
+        self._told: set[Any] = set()
+
+    def return_types_from_partial(self) -> Any:
+        """Return the type of the result for a call from inside, as far as it is known."""
+        partial = super().return_types_from_partial()
+        if partial is None or self.number is None:
+            return partial
+        announced = _active(partial, self.number)
+        asks_itself = self.context.callstack[0].typeinfer is self  # and will ask again
+        if announced != partial or not asks_itself:
+            self._told.add(announced)
+        return announced
+
+    def get_return_type(self, typemap: Any) -> Any:
+        """Return the type of the result, to which returned values are converted."""
+        found = super().get_return_type(typemap)
+        if not self._told:
+            return found
+        announced, *others = self._told
+        if others or self.context.can_convert(found, announced) is None:
+            raise errors.TypingError(
+                f"the result of {self.func_ir.func_id.func_name}, which calls itself, is {found} "
+                "in the end, and was taken for something else before that was known; return a "
+                "float in its first return statement (0.0, not 0)."
+            )
+        return announced
+
+
+def _active(ty: Any, number: NumberType) -> Any:
+    """Return the type of an active number for what is real."""
+    if isinstance(ty, types.BaseTuple):
+        return tuple_like(ty, [_active(item, number) for item in ty])
+    return number.settled if isinstance(ty, types.Float | NumberType) else ty
+
+
 def _settled(ty: Any) -> Any:
     """Return the type in which a loop carries a value: nothing in it is pending."""
     if isinstance(ty, types.BaseTuple):
@@ -89,11 +137,14 @@ class InferTypes(FunctionPass):
     def run_pass(self, state: Any) -> bool:
         """Run on one function."""
         first: dict[str, Any] = {}
+        numbers = (n for n in map(highest_number, state.args) if n is not None)
+        number = max(numbers, key=level, default=None)
         while True:
-            inferer = TypeInferer(
+            inferer = _Inferer(
                 state.typingctx, state.func_ir, errors.WarningsFixer(errors.NumbaWarning)
             )
             inferer.typevars = _Variables(state.typingctx, first)
+            inferer.number = number
             try:
                 state.typemap, state.return_type, state.calltypes = _inferred(state, inferer)
             except errors.TypingError:
