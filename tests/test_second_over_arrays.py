@@ -76,3 +76,23 @@ def test_what_has_no_part_stays_zero_beside_infinities(name):
     hessian = ad.hessian(first_only, mode="reverse")(np.array([0.4, 0.0, 1.7]))
     assert np.all(np.isfinite(hessian))
     assert hessian[1, 1] == 0.0
+
+
+@pytest.mark.parametrize("sizes", [(100, 3), (3, 100)], ids=["large first", "small first"])
+def test_auto_does_not_depend_on_which_size_came_first(sizes, monkeypatch):
+    """Whatever a call for few inputs can do, every call can, and the other way round."""
+
+    def refuse(*_args, **_options):
+        raise ad.MissingRuleError("no rule for reverse mode")
+
+    monkeypatch.setattr("dualtape.reverse.gradient_driver", refuse)
+
+    def f(x):
+        return np.sum(x * x)
+
+    gradient = ad.grad(f)
+    for n in sizes:
+        x = np.arange(1.0, n + 1.0)
+        np.testing.assert_array_equal(gradient(x), 2.0 * x)
+    with pytest.raises(ad.MissingRuleError):
+        ad.grad(f, mode="reverse")(np.ones(100))

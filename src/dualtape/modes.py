@@ -13,9 +13,11 @@ from collections.abc import Callable
 from typing import Any
 
 from numba.core import types
+from numba.core.errors import NumbaError
 
 from .alternative import Alternative, by_size, register
 from .driver import Transform
+from .errors import DualtapeError
 from .making import (
     cached,
     checked_chunk,
@@ -82,7 +84,13 @@ class Auto:
         if holds_generator(packed):  # reverse mode evaluates the function once
             return self.drivers[1](typingctx, packed)
         first = int(self.seen is not None and self.seen > self.limit)
-        sig, eager = self.drivers[first](typingctx, packed)
+        try:
+            sig, eager = self.drivers[first](typingctx, packed)
+        except (DualtapeError, NumbaError):
+            if not first:
+                raise
+            # What works for few inputs works for many, whichever are asked for first.
+            return self.drivers[0](typingctx, packed)
         other = Alternative(self.prepare(packed, 1 - first), packed, sig.return_type)
         operator = "<=" if first else ">"
 
