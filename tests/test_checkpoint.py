@@ -238,8 +238,6 @@ def test_memory_is_given_back(live_allocations):
 
 # Jacobians: adjoints in lanes
 
-CONSTANT = np.array([2.0, -1.0, 0.5])
-
 
 def coupled(u, a):
     v = np.exp(-u) * a

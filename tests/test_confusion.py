@@ -158,18 +158,6 @@ def cubic_form(x):
     return x[0] * x[0] * x[1] + x[1] ** 3
 
 
-def test_gradient_of_the_norm_of_a_gradient():
-    def f(x):
-        g = ad.grad(cubic_form)(x)
-        return 0.5 * np.sum(g * g)
-
-    x = np.array([2.0, 3.0])
-    gradient = np.array([12.0, 4.0 + 27.0])
-    hessian = np.array([[6.0, 4.0], [4.0, 18.0]])
-    assert f(x) == 0.5 * float(gradient @ gradient)
-    assert_close(ad.grad(f)(x), hessian @ gradient)
-
-
 def test_hessian_of_a_function_with_a_gradient_inside():
     def f(x):
         g = ad.grad(cubic_form)(x)

@@ -512,22 +512,6 @@ def test_threads_without_a_slot_left():
         np.testing.assert_array_equal(gradient, gradient_alone)
 
 
-@slow
-def test_threads_compile_together():
-    """The first call is made by all threads at once."""
-    gradient = ad.grad(lambda x: np.sum(x * x * x), mode="reverse")
-    barrier = threading.Barrier(THREADS)
-
-    def first_call(n):
-        barrier.wait()
-        return gradient(np.full(n, 2.0))
-
-    with ThreadPoolExecutor(THREADS) as executor:
-        found = list(executor.map(first_call, range(1, THREADS + 1)))
-    for n, derivative in enumerate(found, start=1):
-        assert_close(derivative, np.full(n, 12.0))
-
-
 @numba.njit(parallel=True)
 def many_gradients(points):
     out = np.empty_like(points)
