@@ -15,8 +15,6 @@ from scenarios import SCENARIOS, assert_close, rosenbrock, rosenbrock_gradient, 
 
 import dualtape as ad
 
-pytestmark = pytest.mark.slow  # many compilations
-
 # The modes add the same products of partials in different orders.
 RTOL_AGREEMENT = 1e-13
 # Newton's method stops at steps of 1e-13, and a second derivative sees its square root's square.
@@ -32,11 +30,11 @@ def rng():
 
 
 def combinations(depth, quick):
-    """Return every choice of modes for so many levels, innermost first, with reverse in it."""
+    """Return every choice of modes for so many levels, innermost first."""
+    quick = {*quick, ("forward",) * depth}
     return [
         pytest.param(*modes, marks=[slow] * (modes not in quick), id="-in-".join(modes))
         for modes in itertools.product(MODES, repeat=depth)
-        if "reverse" in modes
     ]
 
 
@@ -342,7 +340,6 @@ def test_hessian_of_the_norm_of_a_gradient(inner, outer):
     assert_close(found, HESSIAN @ HESSIAN + THIRD @ GRADIENT)
 
 
-@slow
 @pairs()
 def test_value_and_grad_inside(inner, outer):
     both = ad.value_and_grad(cubic_form, mode=inner)
@@ -445,7 +442,6 @@ def test_parameters_of_an_inner_gradient(inner, outer):
     assert_close(ad.jacobian(f, (0, 1), mode=outer)(X, k), expected)
 
 
-@slow
 @pairs()
 def test_levels_meet_in_a_buffer(inner, outer):
     """An array made inside holds the numbers of the level of what is stored."""
@@ -468,7 +464,6 @@ def test_levels_meet_in_a_buffer(inner, outer):
     assert_close(ad.jacobian(f, mode=outer)(3.0), np.array([1.0, 12.0, 4.0]))
 
 
-@slow
 @pairs()
 def test_branches_at_every_level(inner, outer):
     def one_or_the_other(y, x):
@@ -515,7 +510,6 @@ def test_three_gradients(first, second, third):
     assert_close(f(2.0), 48.0)
 
 
-@slow
 @pytest.mark.parametrize(("first", "second", "third"), combinations(3, ()))
 def test_three_levels_with_every_variable_in_the_innermost(first, second, third):
     def innermost(z, y, x):
@@ -535,7 +529,6 @@ def test_three_levels_with_every_variable_in_the_innermost(first, second, third)
     assert_close(ad.grad(outer, mode=third)(1.5), 60.0 * 1.5**4)
 
 
-@slow
 @pytest.mark.parametrize(("first", "second", "third"), combinations(3, ()))
 def test_three_levels_of_sums(first, second, third):
     """D(x -> x D(y -> x y D(z -> x + y + z, 1), 1), 1): inner 1, middle x, outer 2 x."""
@@ -624,7 +617,7 @@ def descend(x, rate, steps):
     return x
 
 
-def test_gradient_as_a_global_of_njit_code():
+def test_reverse_gradient_as_a_global_of_njit_code():
     x = np.array([-1.0, 1.2])
     expected = x.copy()
     for _ in range(3):
@@ -662,7 +655,7 @@ def test_first_order_transforms_inside_njit_code():
 
 
 @slow
-def test_second_order_transforms_inside_njit_code():
+def test_second_order_reverse_inside_njit_code():
     @numba.njit(cache=False)
     def second(x, v):
         value, gradient, matrix = ad.value_grad_hessian(scaled_njit, mode="reverse")(x, 2.0)

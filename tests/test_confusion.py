@@ -234,16 +234,6 @@ def test_gradient_with_respect_to_a_parameter_of_an_inner_gradient():
     assert_close(ad.jacobian(force, (0, 1))(x, k), (np.diag(2.0 * k), np.diag(2.0 * x)))
 
 
-def test_value_and_grad_inside():
-    def f(x):
-        value, gradient = ad.value_and_grad(cubic_form)(x)
-        return value * gradient[0]
-
-    x = np.array([2.0, 3.0])
-    value, gradient = 12.0 + 27.0, np.array([12.0, 31.0])
-    assert_close(ad.grad(f)(x), gradient * gradient[0] + value * np.array([6.0, 4.0]))
-
-
 # Three and more levels
 
 
@@ -259,35 +249,6 @@ def test_gradient_of_gradient_of_gradient():
 
 def lambda_power(x):
     return x**4
-
-
-def test_three_levels_with_every_variable_in_the_innermost():
-    def innermost(z, y, x):
-        return x * y**2 * z**3
-
-    def middle(y, x):
-        return ad.derivative(innermost)(y, y, x) * x  # 3 x^2 y^4
-
-    def outer(x):
-        return ad.derivative(middle)(x, x)  # 12 x^5
-
-    assert_close(outer(1.5), 12.0 * 1.5**5)
-    assert_close(ad.derivative(outer)(1.5), 60.0 * 1.5**4)
-
-
-def test_three_levels_of_sums():
-    """D(x -> x D(y -> x y D(z -> x + y + z, 1), 1), 1): inner 1, middle x, outer 2 x."""
-
-    def innermost(z, y, x):
-        return x + y + z
-
-    def middle(y, x):
-        return x * y * ad.derivative(innermost)(1.0, y, x)
-
-    def outer(x):
-        return x * ad.derivative(middle)(1.0, x)
-
-    assert ad.derivative(outer)(1.0) == 2.0
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
@@ -316,36 +277,6 @@ def test_hessian_of_hessian():
         return ad.hessian(f)(x)[0, 1]  # 4 x0 x1
 
     assert_close(ad.hessian(corner)(np.array([2.0, 3.0])), np.array([[0.0, 4.0], [4.0, 0.0]]))
-
-
-def test_levels_meet_in_a_buffer():
-    """An array made inside holds the numbers of the level of what is stored."""
-
-    def inner(y, x):
-        work = np.zeros(2)
-        work[0] = x * y
-        work[1] = work[0] * y
-        return work[1]  # x y^2
-
-    def f(x):
-        out = np.zeros(3)
-        out[0] = x
-        out[1] = ad.derivative(inner)(x, x)  # 2 x^2
-        out[2] = inner(2.0, x)  # 4 x
-        return out
-
-    assert_close(ad.derivative(f)(3.0), np.array([1.0, 12.0, 4.0]))
-
-
-def test_branches_at_every_level():
-    def inner(y, x):
-        return x * y if y > x else y * y
-
-    def f(x):
-        return ad.derivative(inner)(2.0, x)  # x where 2 > x, else 4
-
-    assert ad.derivative(f)(1.0) == 1.0
-    assert ad.derivative(f)(3.0) == 0.0
 
 
 # Newton's method with a derivative inside
