@@ -347,6 +347,25 @@ def none_passed_to_a_call(x):
     return y * x[0]
 
 
+# Results of branches, loops and functions that are passed on
+
+slope_of_cube = ad.grad(cube, mode="forward")
+
+
+@at(0.5, 0.6, quick=True)
+def slope_at_what_a_loop_carries(x):
+    y = 1.0 + 0.0 * x[0]
+    for _ in range(3):
+        y = y - (cube(y) - x[0]) / slope_of_cube(y)
+    return y * x[1]
+
+
+@at(0.5, 0.6)
+def slope_at_what_branches_join(x):
+    y = x[0] * x[1] if x[0] > 0.4 else x[1] + x[0]
+    return slope_of_cube(y) + slope_of_cube(square(y))
+
+
 # Functions in variables
 
 

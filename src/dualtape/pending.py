@@ -17,6 +17,7 @@ from typing import Any
 
 from numba.core import imputils, ir, types
 from numba.core.analysis import compute_cfg_from_blocks
+from numba.core.dispatcher import Dispatcher
 from numba.core.ir_utils import build_definitions, mk_unique_var
 from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import lower_builtin
@@ -114,6 +115,7 @@ class _Computed:
         self.func_ir = func_ir
         self.depth = self._depths()
         self.made_at: dict[str, int] = {}
+        self.passed_on: set[str] = set()  # by a join of branches, by a function
         self.copies: dict[str, str] = {}
         for label, block in func_ir.blocks.items():
             for statement in block.body:
@@ -132,6 +134,8 @@ class _Computed:
             self.copies[name] = made.name
         elif isinstance(made, ir.Expr) and self._is_arithmetic(made):
             self.made_at[name] = label
+        elif isinstance(made, ir.Expr) and self._passes_on(made):
+            self.passed_on.add(name)
 
     def _is_arithmetic(self, expr: Any) -> bool:
         if expr.op in ("binop", "inplace_binop"):
@@ -140,6 +144,12 @@ class _Computed:
             function = constant_of(self.func_ir, expr.func)
             return getattr(function, "is_derivative", False) or _is_elementwise(function)
         return bool(expr.op == "unary")
+
+    def _passes_on(self, expr: Any) -> bool:
+        """Whether the result may be pending though nothing is computed here."""
+        return expr.op == "phi" or (
+            expr.op == "call" and isinstance(constant_of(self.func_ir, expr.func), Dispatcher)
+        )
 
     def root(self, name: str) -> str:
         """Return the name that a name is a copy of."""
@@ -151,7 +161,10 @@ class _Computed:
 
     def is_computed(self, var: Any) -> bool:
         """Whether a variable may hold a pending expression."""
-        return isinstance(var, ir.Var) and self.root(var.name) in self.made_at
+        if not isinstance(var, ir.Var):
+            return False
+        root = self.root(var.name)
+        return root in self.made_at or root in self.passed_on
 
     def reused(self) -> set[str]:
         """Return the names of results that are used more than once, or in a loop further in."""
