@@ -136,6 +136,29 @@ def test_faces_of_scipy_are_loaded_when_used():
         dualtape.optimise  # noqa: B018
 
 
+def is_slow(node):
+    """Whether a test, or a whole file of tests by its pytestmark, is marked slow as a whole."""
+    if isinstance(node, ast.FunctionDef):
+        return any("slow" in ast.unparse(d).split(".") for d in node.decorator_list)
+    return ast.unparse(node).startswith("pytestmark = pytest.mark.slow")
+
+
+def names_in_quick_tests():
+    """Return all names and attributes in the tests that the README's command runs."""
+    found = set()
+    for path in Path(__file__).parent.glob("test_*.py"):
+        body = ast.parse(path.read_text()).body
+        if not any(is_slow(node) for node in body if isinstance(node, ast.Assign)):
+            quick = (n for node in body if not is_slow(node) for n in ast.walk(node))
+            found |= {getattr(n, "id", getattr(n, "attr", None)) for n in quick}
+    return found
+
+
+def test_the_quick_tests_have_one_of_every_public_function():
+    public = {*PUBLIC, *dualtape.optimize.__all__, *dualtape.integrate.__all__}
+    assert public - names_in_quick_tests() == set()
+
+
 @pytest.mark.parametrize("name", PUBLIC)
 def test_public_objects_are_documented(name):
     doc = inspect.getdoc(getattr(dualtape, name))

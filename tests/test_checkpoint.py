@@ -18,8 +18,6 @@ from dualtape.errors import ArgumentError, TapeMemoryError
 from dualtape.schedule import ADVANCE, RESTORE, REVERSE, STORE, schedule, split
 from dualtape.symbols import SLOTS, TAPES
 
-pytestmark = pytest.mark.slow  # many compilations
-
 # Reverse mode adds the terms of the chain rule in another order than forward mode.
 RTOL_AGREEMENT = 1e-13
 # A replay does what the recording would have done, statement by statement; sums over calls may be

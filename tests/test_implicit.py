@@ -123,7 +123,6 @@ def ridge(x, weight):
     return np.sum((x - 1.0) ** 2) + weight * np.sum(x**4)
 
 
-@pytest.mark.slow
 def test_minimum():
     """2 (x - 1) + 4 w x^3 = 0, so dx/dw = -4 x^3 / (2 + 12 w x^2)."""
     best = ad.implicit_minimum(ridge)
@@ -161,7 +160,6 @@ def above(x, p):
     return x * x + p
 
 
-@pytest.mark.slow
 def test_errors():
     with pytest.raises(ad.SingularJacobianError, match="singular"):
         ad.implicit_root(twice)([0.0, 0.0], 1.0)

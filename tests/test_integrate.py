@@ -323,8 +323,9 @@ def end_state(p, t=0.4):
     ]
 
 
-@pytest.mark.slow  # the README's example is this problem
-@pytest.mark.parametrize("method", ["Radau", "LSODA", "BDF"])
+@pytest.mark.parametrize(
+    "method", ["Radau", *(pytest.param(m, marks=pytest.mark.slow) for m in ("LSODA", "BDF"))]
+)
 def test_sensitivities_of_robertsons_problem(method):
     found = solve_ivp_sensitivity(robertson, (0.0, 0.4), START, RATES, method=method, **TIGHT)
     assert_allclose(found.y[:, -1], [9.8517e-01, 3.3864e-05, 1.4794e-02], rtol=2e-5)

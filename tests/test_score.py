@@ -91,6 +91,7 @@ def test_coins(baseline):
         cost_of_coins, coins, log_prob_of_coins, samples=20000, baseline=baseline
     )
     found = estimate(LOGITS, 3)
+    assert isinstance(found, ad.ScoreEstimate)
     within(found, gradient_of_coins(LOGITS))
     p = 1.0 / (1.0 + np.exp(-LOGITS))
     mean = 10.0 + np.sum(p * (1.0 - 2.0 * TARGET) + TARGET**2) + p[0] * p[1] * LOGITS[2]

@@ -466,10 +466,11 @@ def test_hessian(method, rng):
         )
 
 
-@slow
 def test_prepared_hessian(rng):
     prepared = ad.prepare_sparse_hessian(energy, np.zeros(9))
     np.testing.assert_array_equal(prepared.pattern.toarray(), energy_pattern(9))
+    sparsity = ad.hessian_sparsity(energy)(np.zeros(9))
+    np.testing.assert_array_equal(sparsity.toarray(), energy_pattern(9))
     assert prepared.colors.max() < 5
     for _ in range(3):
         x = rng.normal(size=9)

@@ -14,8 +14,6 @@ import dualtape as ad
 from dualtape.errors import ArgumentError
 from dualtape.symbols import SLOTS, TAPES
 
-pytestmark = pytest.mark.slow  # many compilations
-
 # Reverse mode adds the terms of the chain rule in another order than forward mode.
 RTOL_AGREEMENT = 1e-13
 # Eight significant digits of float32 minus what a dozen roundings cost.
