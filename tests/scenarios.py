@@ -8,14 +8,17 @@ first one; J[i, j] = dy_i/dx_j, outputs first, so
 * `jacobian` (other functions) has shape ``f(x).shape + x.shape``,
 * `hessian` has shape ``f(x).shape + x.shape + x.shape``; for tuples it is a tuple of tuples.
 
-`assert_close` compares what a transform returned with them: values, shapes, structure and types.
+`assert_close` compares what a transform returned with them: values, shapes, structure and types;
+`assert_plain` compares a value with the plain compiled function's.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 
 SEED = 20240607
@@ -34,8 +37,9 @@ class Scenario:
     gradient: Any = None
     jacobian: Any = None
     hessian: Any = None
-    # Numba's dot and @ are BLAS calls, which add in another order than a loop does.
-    uses_blas: bool = False
+    # Numba's dot and @ are BLAS calls, which add in another order than a loop does: the sum of the
+    # absolute values of what is added.
+    blas_terms: float = 0.0
 
     @property
     def is_scalar(self) -> bool:
@@ -77,6 +81,46 @@ def assert_close(found: Any, expected: Any, rtol: float = RTOL_CLOSED_FORM) -> N
         assert found.shape == np.shape(expected)
     largest = float(np.max(np.abs(expected), initial=0.0))
     np.testing.assert_allclose(found, expected, rtol=0.0, atol=rtol * largest)
+
+
+_compiled: dict[Any, Any] = {}
+
+
+def njit_of(f: Callable[..., Any]) -> Any:
+    """Return the one compiled form of a function, whose plain helpers are compiled with it."""
+    if not isinstance(f, FunctionType):
+        return f
+    if f not in _compiled:
+        scope = dict(f.__globals__)
+        copy = FunctionType(f.__code__, scope, f.__name__, f.__defaults__, f.__closure__)
+        copy.__kwdefaults__ = f.__kwdefaults__
+        _compiled[f] = numba.njit(copy)
+        for name in f.__code__.co_names:
+            helper = scope.get(name)
+            if isinstance(helper, FunctionType) and helper.__module__ == f.__module__:
+                scope[name] = njit_of(helper)
+    return _compiled[f]
+
+
+def assert_plain(found: Any, f: Callable[..., Any], *args: Any, terms: float = 0.0) -> None:
+    """Compare a value with that of the plain njit function, bit for bit.
+
+    `terms` is the sum of the absolute values of what is added in another order (by BLAS): then the
+    two may differ by 8 roundings of it.
+    """
+    expected = njit_of(f)(*[np.copy(arg) if isinstance(arg, np.ndarray) else arg for arg in args])
+    if terms:
+        allowed = 8.0 * np.finfo(float).eps * terms
+        np.testing.assert_allclose(found, expected, rtol=0.0, atol=allowed)
+        return
+    assert _bytes_of(found) == _bytes_of(expected), f"{found!r}, the plain function: {expected!r}"
+
+
+def _bytes_of(value: Any) -> bytes:
+    """Return the bits of the numbers of a structure, one after the other."""
+    if isinstance(value, tuple | list):
+        return b"".join(map(_bytes_of, value))
+    return np.asarray(value, dtype=float).tobytes()
 
 
 # Rosenbrock's valley, chained: polynomial of degree 4, tridiagonal Hessian.
@@ -141,7 +185,7 @@ def quadratic_form_loop(y, a):
     return s
 
 
-def _quadratic(f, *, uses_blas):
+def _quadratic(f, *, by_blas):
     rng = np.random.default_rng(SEED)
     a, y = rng.normal(size=(5, 5)), rng.normal(size=5)
     return Scenario(
@@ -151,7 +195,7 @@ def _quadratic(f, *, uses_blas):
         value=float(y @ a @ y),
         gradient=(a + a.T) @ y,
         hessian=a + a.T,
-        uses_blas=uses_blas,
+        blas_terms=float(np.abs(y) @ np.abs(a) @ np.abs(y)) if by_blas else 0.0,
     )
 
 
@@ -688,8 +732,8 @@ SCENARIOS = {
         _rosenbrock(10),
         _rosenbrock(37),
         _rosenbrock(10, rosenbrock_arrays),
-        _quadratic(quadratic_form, uses_blas=True),
-        _quadratic(quadratic_form_loop, uses_blas=False),
+        _quadratic(quadratic_form, by_blas=True),
+        _quadratic(quadratic_form_loop, by_blas=False),
         _lennard_jones(),
         _lotka_volterra(),
         _logistic_loss(),
