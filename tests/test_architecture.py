@@ -26,7 +26,7 @@ FLOORS = [
     ["number", "dual", "hyperdual", "active"],
     [
         "elementary", "absent", "base_two", "constructors", "seed", "read", "conversion",
-        "arraykernels", "ordering",
+        "arraykernels", "kinks", "ordering",
         "combining", "filling", "arrays", "elementwise", "elementblock", "elementloop", "stencil",
         "relaxations", "sweeps", "adjoints", "blocks", "borrowing", "matmul", "replay",
         "fortran", "layouts", "blas", "lapack", "planes", "solving", "determinants", "symmetric",

@@ -16,6 +16,7 @@ from ._jit import kernel, specialized
 from .arraykernels import dot, extreme, outer, primal_of
 from .conversion import array_of, promoted_zero, values
 from .elementary import value
+from .kinks import euclidean
 from .matmul import number_like
 from .seed import as_number, element_like, empty_numbers
 
@@ -45,15 +46,6 @@ def _norm_of(a: Any, ord: Any) -> Any:
     if isinstance(ord, types.UnicodeType):
         return _named_norm
     return _vector_norm if a.ndim == 1 else _matrix_norm
-
-
-@kernel
-def euclidean(a: Any) -> Any:
-    """Square root of the sum of squares."""
-    h = element_like(a)
-    for x in a.flat:
-        h = np.hypot(h, x)
-    return h
 
 
 def _named_norm(a: Any, ord: Any) -> Any:

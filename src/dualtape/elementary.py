@@ -168,7 +168,7 @@ def _boolean(typing_context: Any, args: Any) -> Any:
 
 # Operators and comparisons.
 
-_INPLACE = {
+INPLACE_OF = {
     operator.add: operator.iadd,
     operator.sub: operator.isub,
     operator.mul: operator.imul,
@@ -177,7 +177,7 @@ _INPLACE = {
     operator.mod: operator.imod,
     operator.pow: operator.ipow,
 }
-for _op, _inplace in _INPLACE.items():
+for _op, _inplace in INPLACE_OF.items():
     register(_op, _op, _power_type if _op is operator.pow else None)
     register(_inplace, _op, _power_type if _op is operator.pow else None)
 for _unary in (operator.neg, operator.pos):
