@@ -22,10 +22,10 @@ FLOORS = [
         "linking", "_jit", "_rule", "known", "rules", "special", "memory", "schedule", "coloring",
         "allocation", "verbose",
     ],
-    ["byvalue", "partials", "emit", "numbertype", "jets", "tape", "pool", "recording"],
+    ["byvalue", "partials", "emit", "guard", "numbertype", "jets", "tape", "pool", "recording"],
     ["number", "dual", "hyperdual", "active"],
     [
-        "elementary", "absent", "base_two", "constructors", "seed", "read", "conversion",
+        "elementary", "watched", "absent", "base_two", "constructors", "seed", "read", "conversion",
         "arraykernels", "kinks", "ordering",
         "combining", "filling", "arrays", "elementwise", "elementblock", "elementloop", "stencil",
         "relaxations", "sweeps", "adjoints", "blocks", "borrowing", "matmul", "replay",
@@ -33,8 +33,8 @@ FLOORS = [
         "linalg", "dependence", "elimination",
     ],
     [
-        "aliasing", "increments", "pending", "labels", "scalars", "influence", "fusion", "lists",
-        "inference", "choice", "activation", "activate", "fingerprint", "plan",
+        "aliasing", "increments", "pending", "labels", "scalars", "influence", "wild", "squares",
+        "fusion", "lists", "inference", "choice", "activation", "activate", "fingerprint", "plan",
         "draws", "run", "outputs", "forward", "second",
         "reverse", "over_reverse", "pullback", "recomputing", "loop", "alternative", "retell",
         "pipeline", "driver", "rulemaking", "making", "named", "modes", "sparse_reverse",

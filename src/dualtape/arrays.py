@@ -24,7 +24,17 @@ from numba.core.typing.templates import (
 )
 from numba.extending import lower_builtin
 
-from . import absent, base_two, combining, conversion, filling, ordering, rules  # noqa: F401
+from . import (  # noqa: F401
+    absent,
+    base_two,
+    combining,
+    conversion,
+    filling,
+    kinks,
+    ordering,
+    rules,
+    watched,
+)
 from . import arraykernels as kernels
 from ._jit import kernel
 from ._rule import Rule
@@ -330,6 +340,8 @@ for _target, _kernel in {
     min: kernels.smallest,
     np.cumprod: kernels.cumulative_product,
     value: conversion.values,
+    kinks.square_of_norm: combining.sum_of_squares,
+    kinks.square_of_deviation: kernels.variance,
     **ordering.STATISTICS,
     **combining.COMBINATIONS,
 }.items():

@@ -17,7 +17,7 @@ from .arraykernels import dot, extreme, outer, primal_of
 from .conversion import array_of, promoted_zero, values
 from .elementary import value
 from .kinks import euclidean
-from .matmul import number_like
+from .matmul import number_like, tracked_squares
 from .seed import as_number, element_like, empty_numbers
 
 __all__ = ["COMBINATIONS", "FROM_SCALARS", "FROM_SEQUENCES"]
@@ -46,6 +46,30 @@ def _norm_of(a: Any, ord: Any) -> Any:
     if isinstance(ord, types.UnicodeType):
         return _named_norm
     return _vector_norm if a.ndim == 1 else _matrix_norm
+
+
+@kernel
+def sum_of_squares(a: Any) -> Any:
+    """Square of the Euclidean norm."""
+    return squares_of(a)
+
+
+def squares_of(a: Any) -> Any:
+    """Sum the squares of all elements (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(squares_of)
+def _squares_of(a: Any) -> Any:
+    if getattr(a.dtype, "slots", 0):
+
+        def tracked(a: Any) -> Any:
+            return tracked_squares(a)
+
+        return tracked
+    if a.ndim == 1:
+        return lambda a: dot(a, a)
+    return lambda a: dot(np.ravel(a), np.ravel(a))
 
 
 def _named_norm(a: Any, ord: Any) -> Any:

@@ -287,7 +287,7 @@ def _power(x: Any, y: Any) -> Any:
         return rules.power(x, _literal_as_float(y))
     if isinstance(x, Emitted):
         return call(np.power, x, x.constant(y))
-    return x._integer_power(y, quotient).with_value(_power(x.value, y))
+    return x.integer_power(y, quotient).with_value(_power(x.value, y))
 
 
 register(np.power, _power, _power_type)
