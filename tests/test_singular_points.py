@@ -5,6 +5,7 @@ compiled once for all rows of it.
 """
 
 import functools
+import math
 from math import inf, nan
 from typing import NamedTuple
 
@@ -233,7 +234,146 @@ QUOTIENTS = [
     ),
 ]  # fmt: skip
 
-ROWS = [*TIES, *NORMS, *QUOTIENTS]
+# One element that overflows, or has a pole, leaves the derivatives by all others what they are.
+
+
+@numba.njit
+def exponential(v):
+    return np.exp(v)
+
+
+def overflows(a, which):
+    if which == 0:
+        return np.sum(np.exp(a))
+    if which == 1:
+        return a[0] ** 2 + np.cosh(a[2])
+    if which == 2:
+        return np.sum(np.exp(a) * a)
+    if which == 3:
+        s = 0.0
+        for v in a:
+            s += exponential(v) * v
+        return s
+    if which == 4:
+        made = np.empty(3)
+        for i in range(3):
+            made[i] = np.exp(a[i])
+        s = 0.0
+        for i in range(3):
+            s += made[i] * made[i]
+        return s
+    if which == 5:
+        w = np.exp(a)
+        w *= a
+        return np.sum(w)
+    if which == 6:
+        return np.sum((1e200 * a) ** 3)
+    if which == 7:
+        s = 0.0
+        for v in a:
+            s += math.exp(v) ** 2 / 2.0
+        return s
+    if which == 8:
+        return np.sum(a ** np.exp(a))
+    if which == 9:
+        return np.sum(np.sqrt(a) * np.log(a + 1.0))
+    if which == 10:
+        return np.sqrt(a[0]) * a[1] + a[2]
+    return np.sum(np.log(a) * a)
+
+
+def diagonal(family, which, point, value, first, second):
+    """Return the row of a function that is a sum of functions of one element each."""
+    return Row(family, which, point, value, tuple(first), np.diag(second))
+
+
+E, E2 = np.exp(1.0), np.exp(2.0)
+HUGE = (1.0, 2.0, 800.0)
+OVERFLOWS = [
+    diagonal(overflows, 0, HUGE, inf, (E, E2, inf), (E, E2, inf)),
+    diagonal(overflows, 1, (3.0, 1.0, -800.0), inf, (6.0, 0.0, -inf), (2.0, 0.0, inf)),
+    diagonal(overflows, 2, HUGE, inf, (2 * E, 3 * E2, inf), (3 * E, 4 * E2, inf)),
+    diagonal(overflows, 3, HUGE, inf, (2 * E, 3 * E2, inf), (3 * E, 4 * E2, inf)),
+    diagonal(
+        overflows, 4, HUGE, inf, (2 * E**2, 2 * E2**2, inf), (4 * E**2, 4 * E2**2, inf)
+    ),
+    diagonal(overflows, 5, HUGE, inf, (2 * E, 3 * E2, inf), (3 * E, 4 * E2, inf)),
+    diagonal(overflows, 6, (1e-200, 2e-200, 1e100), inf, (3e200, 12e200, inf), (nan, nan, nan)),
+    diagonal(overflows, 7, HUGE, inf, (E**2, E2**2, inf), (2 * E**2, 2 * E2**2, inf)),
+    diagonal(
+        overflows, 8, (1.0, 1.0, 800.0), inf, (E, E, inf), (E * E - E + 2 * E,) * 2 + (nan,)
+    ),
+    Row(
+        overflows, 10, (0.0, 1.0, 4.0), 4.0, (inf, 0.0, 1.0),
+        ((-inf, inf, 0.0), (inf, 0.0, 0.0), (0.0, 0.0, 0.0)),
+    ),
+    diagonal(
+        overflows, 11, (1.0, -1.0, 2.0), nan, (1.0, nan, 1.0 + np.log(2.0)), (1.0, nan, 0.5)
+    ),
+]  # fmt: skip
+
+
+# Even powers of kinks are smooth at the kink, and have the value of the power.
+
+
+def squares(x, which):
+    r = np.linalg.norm(x)
+    if which == 0:
+        return abs(x[0]) ** 2 + np.fabs(x[1]) ** 2.0
+    if which == 1:
+        return r**2
+    if which == 2:
+        return np.hypot(x[0], x[1]) ** 2
+    if which == 3:
+        return np.sqrt(x[0] * x[0] + x[1] * x[1]) ** 2
+    if which == 4:
+        return np.std(x) ** 2 + x.std() ** 2
+    if which == 5:
+        return np.exp(-(r**2) / 2)
+    if which == 6:
+        return np.sum(np.abs(x) ** 2)
+    if which == 7:
+        d = math.sqrt(x[0] ** 2 + x[1] ** 2)
+        return d * d
+    if which == 8:
+        return (3.0 * r / 2.0) ** 2 + r**4
+    if which == 9:
+        return np.square(-np.linalg.norm(x.reshape((1, 2))))
+    if which == 10:
+        return np.power((x[0] ** 2 + x[1] ** 2) ** 0.5, 2)
+    if which == 11:
+        return x[0] * (r * x[1]) ** 2 + abs(r) ** 2
+    s = 0.0
+    for v in x:
+        w = 2.0 * abs(v)
+        s += w**2
+    return s
+
+
+def stale(x, which):
+    r = np.abs(x)
+    r[0] = 3.0 * x[1]
+    return np.sum(r**2) + which
+
+
+ORIGIN, ELSEWHERE = (0.0, 0.0), (0.3, -0.4)
+I2, SPREAD = np.eye(2), np.array([[0.5, -0.5], [-0.5, 0.5]])
+NN, BELL = np.outer(ELSEWHERE, ELSEWHERE), np.exp(-0.125)
+SQUARES = [
+    *(Row(squares, k, ORIGIN, 0.0, (0.0, 0.0), 2 * I2) for k in (0, 1, 2, 3, 6, 7, 9, 10, 11)),
+    *(Row(squares, k, ELSEWHERE, 0.25, (0.6, -0.8), 2 * I2) for k in (0, 1, 2, 3, 6, 7, 9, 10)),
+    Row(squares, 4, (0.7, 0.7), 0.0, (0.0, 0.0), 2 * SPREAD),
+    Row(squares, 4, ELSEWHERE, 0.245, (0.7, -0.7), 2 * SPREAD),
+    Row(squares, 5, ORIGIN, 1.0, (0.0, 0.0), -I2),
+    Row(squares, 5, ELSEWHERE, BELL, (-0.3 * BELL, 0.4 * BELL), BELL * (NN - I2)),
+    Row(squares, 8, ORIGIN, 0.0, (0.0, 0.0), 4.5 * I2),
+    Row(squares, 8, ELSEWHERE, 0.625, (1.65, -2.2), 5.5 * I2 + 8 * NN),
+    Row(squares, 12, ORIGIN, 0.0, (0.0, 0.0), 8 * I2),
+    Row(squares, 12, ELSEWHERE, 1.0, (2.4, -3.2), 8 * I2),
+    Row(stale, 1, ELSEWHERE, 2.6, (0.0, -8.0), ((0.0, 0.0), (0.0, 20.0))),
+]
+
+ROWS = [*TIES, *NORMS, *QUOTIENTS, *OVERFLOWS, *SQUARES]
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -150,17 +150,19 @@ class _Influence:
 
     def of_primals(self, statement: Any, scope: Any) -> list[Any]:
         """Let a statement call what takes arrays of numbers for their primals, if there is one."""
-        made = statement.value
-        if made.op != "call" or len(made.args) != 1 or made.kws:
-            return []
-        function = constant_of(self.func_ir, made.func)
-        other = REDUCTIONS.get(function) if is_in(function, REDUCTIONS) else None
+        made, loc = statement.value, statement.loc
+        other = REDUCTIONS.get(self._reduction(made))
         if other is None:
             return []
-        made.func = ir.Var(scope, mk_unique_var("$function"), statement.loc)
-        return [
-            ir.Assign(ir.Global(other.__name__, other, statement.loc), made.func, statement.loc)
-        ]
+        made.func = ir.Var(scope, mk_unique_var("$function"), loc)
+        return [ir.Assign(ir.Global(other.__name__, other, loc), made.func, loc)]
+
+    def _reduction(self, made: Any) -> Any:
+        """Return which of `REDUCTIONS` an expression calls; others may write somewhere."""
+        if made.op != "call" or len(made.args) != 1 or made.kws or made.vararg is not None:
+            return None
+        function = constant_of(self.func_ir, made.func)
+        return function if is_in(function, REDUCTIONS) else None
 
     def is_plain(self, name: str) -> bool:
         """Whether a variable certainly holds no active number."""
@@ -186,8 +188,8 @@ class _Influence:
             return None
         if made.op == "phi":
             return [var for var in made.incoming_values if isinstance(var, ir.Var)]
-        if made.op == "call" and is_in(constant_of(self.func_ir, made.func), REDUCTIONS):
-            return [*made.args, *(var for _, var in made.kws)]
+        if self._reduction(made) is not None:
+            return list(made.args)
         function = elementwise_function(self.func_ir, made)
         if function in PRIMAL_ONLY:
             return []
