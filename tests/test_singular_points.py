@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import dualtape as ad
+from dualtape import dual
 
 MODES = {
     "forward": lambda f: ad.value_and_grad(f, mode="forward"),
@@ -391,3 +392,36 @@ def test_division_between_scalars_raises_as_in_the_plain_function():
     for function in (numba.njit(f), ad.grad(f), ad.grad(f, mode="reverse")):
         with pytest.raises(ZeroDivisionError):
             function(np.array([0.3, 0.4]))
+
+
+@pytest.mark.parametrize(
+    ("f", "is_watched"),
+    [
+        (lambda x: x[0] * x[1] * x[0] - 2.0 * x[1] ** 2 * x[0], False),
+        (lambda x: math.sin(x[0]) * x[1] * math.tanh(x[1]), False),
+        (lambda x: x[0] * x[1] / 2.0 * x[1], False),
+        (lambda x: math.exp(x[0]) * x[1], True),
+        (lambda x: exponential(x[0]) * x[1], True),
+    ],
+)
+def test_only_products_of_what_may_be_infinite_are_watched(f, is_watched, monkeypatch):
+    guards = []
+    guarded = dual.guarded
+
+    def spy(*args):
+        guards.append(args)
+        return guarded(*args)
+
+    monkeypatch.setattr(dual, "guarded", spy)
+    ad.grad(numba.njit(f), mode="forward")(np.array([0.3, 0.4]))
+    assert bool(guards) == is_watched
+
+
+def test_nested_forward_mode():
+    """A number over numbers: what is zero stays zero in every part of it."""
+    f, x = (lambda a: np.sum(np.exp(a) * a)), np.array(HUGE)
+    hessian = ad.jacobian(ad.grad(f, mode="forward"), mode="forward")(x)
+    np.testing.assert_allclose(hessian, np.diag([3 * E, 4 * E2, inf]), rtol=1e-13)
+    np.testing.assert_allclose(
+        ad.hvp(f)(x, np.array([1.0, 2.0, 0.0])), [3 * E, 8 * E2, 0.0], rtol=1e-13
+    )
