@@ -53,7 +53,9 @@ from .memory import Forgetful, remembered
 from .numbertype import NumberType, highest_number, level
 from .pending import record_pending
 from .scalars import scalars_of
+from .squares import smooth_squares
 from .stencil import is_stencil, stencil_twin
+from .wild import watch_products
 
 __all__ = ["ActivatingCompiler", "is_user_function", "twin"]
 
@@ -81,8 +83,10 @@ class Activate(FunctionPass):
         self._replace_callees(func_ir, active=number is not None)
         if number is not None:
             scalars = scalars_of(func_ir, state.args)
-            self._activate_arrays(func_ir, number, scalars)
+            written = self._activate_arrays(func_ir, number, scalars)
             if not self.labels:
+                func_ir._definitions = build_definitions(func_ir.blocks)
+                smooth_squares(func_ir, written)
                 func_ir._definitions = build_definitions(func_ir.blocks)
                 drop_derivatives(func_ir, scalars)
         if number is not None and number.slots:
@@ -146,7 +150,8 @@ class Activate(FunctionPass):
         statement.value.func = var
         return [ir.Assign(ir.Global(name, function, loc), var, loc)]
 
-    def _activate_arrays(self, func_ir: Any, number: NumberType, scalars: set[str]) -> None:
+    def _activate_arrays(self, func_ir: Any, number: NumberType, scalars: set[str]) -> set[str]:
+        """Let arrays hold numbers where these are stored; return names of what is written to."""
         aliases = Aliases(func_ir, writes_of)
         written = aliases.written() - scalars
         activated = activator(number)
@@ -164,6 +169,7 @@ class Activate(FunctionPass):
                     if name in written or (made and aliases.escapes(name)):
                         body += self._converted(block.scope, statement, activated)
             block.body = body
+        return written
 
     @staticmethod
     def _converted(scope: Any, statement: Any, activated: Any) -> list[Any]:
@@ -296,6 +302,7 @@ class RewritesForNumbers(NopythonRewrites):
         refuse_foreign_numbers(state)
         if not any(highest_number(ty) is not None for ty in state.typemap.values()):
             return bool(super().run_pass(state))
+        watch_products(state)
         registry = RewriteRegistry()
         registry.rewrites["after-inference"] = [Fuse]
         for rewrite in rewrite_registry.rewrites["after-inference"]:

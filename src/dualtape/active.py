@@ -75,11 +75,11 @@ class Tracked(Number):
         negative = [-p for p in other.partials]
         return self._joined(other, self.value - other.value, self.partials, negative)
 
-    def times(self, other: Any) -> Any:
-        """Product rule."""
-        mine = [_scaled(operator.mul, p, other.value) for p in self.partials]
-        others = [_scaled(operator.mul, p, self.value) for p in other.partials]
-        return self._joined(other, self.value * other.value, mine, others)
+    def times(self, other: Any, product: Any = operator.mul) -> Any:
+        """Product rule; zeros are left to the sweep."""
+        mine = [_scaled(product, p, other.value) for p in self.partials]
+        others = [_scaled(product, p, self.value) for p in other.partials]
+        return self._joined(other, product(self.value, other.value), mine, others)
 
     def lift1(self, f: Any, f1: Any, f11: Any, product: Any = operator.mul) -> Any:
         """Chain rule: f' times every partial."""

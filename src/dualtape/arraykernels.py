@@ -17,6 +17,7 @@ from ._jit import generic, kernel, specialized
 from .conversion import values
 from .elementary import value
 from .emit import invoke
+from .kinks import tied
 from .matmul import (
     is_tracked_product,
     number_like,
@@ -202,9 +203,8 @@ def extreme(items: Any, sign: Any, best: Any, nan_passes: Any) -> Any:
             best = x
             ties = 1
         elif x == best:
-            # best stays the mean of the tied elements: equal values, averaged derivatives
-            best = best + (x - best) / (ties + 1.0)
             ties += 1
+            best = tied(best, x, ties)
     if ties == 0:
         raise ValueError("an empty sequence has no minimum and no maximum")
     return best

@@ -24,11 +24,24 @@ from numba.core.typing.templates import (
 )
 from numba.extending import lower_builtin
 
-from . import absent, base_two, combining, conversion, filling, ordering  # noqa: F401
+from . import (  # noqa: F401
+    absent,
+    base_two,
+    combining,
+    conversion,
+    filling,
+    kinks,
+    ordering,
+    rules,
+    watched,
+)
 from . import arraykernels as kernels
+from ._jit import kernel
+from ._rule import Rule
 from .elementary import (
     CPU_FIRST,
     ELEMENTWISE,
+    INPLACE_OF,
     WITH_INTEGERS,
     NumberTemplate,
     type_global,
@@ -36,8 +49,9 @@ from .elementary import (
 )
 from .elementloop import emit_expression
 from .elementwise import Expression, Node, Operands, chosen, element, helper
-from .emit import invoke
+from .emit import call, invoke, quotient
 from .errors import IntegerConversionError
+from .jets import level_of
 from .number import INTEGER_CONVERSION
 from .numbertype import PLAIN, NumberType, highest_number, holds_numbers, level, promote
 
@@ -79,12 +93,7 @@ class ElementwiseTemplate(AbstractTemplate):
         return (type(self).key, "numbers")
 
 
-INPLACE = {
-    operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ifloordiv,
-    operator.imod, operator.ipow,
-}  # fmt: skip
-
-
+INPLACE = set(INPLACE_OF.values())
 INPLACE_NAMES = {operator.__name__ for operator in INPLACE}
 
 
@@ -103,6 +112,39 @@ def _lowering(make_node: Callable[..., Any], name: str, nin: int | None) -> Call
     return lower
 
 
+@kernel
+def floor_quotient(x: Any, y: Any) -> Any:
+    """X // y, which raises nothing in a kernel."""
+    return x // y
+
+
+@kernel
+def remainder(x: Any, y: Any) -> Any:
+    """X % y, which raises nothing in a kernel."""
+    return x % y
+
+
+def _never_raising(rule: Rule, plain: Any) -> Callable[..., Any]:
+    """Return a binary rule with the value of `plain`."""
+
+    def apply(x: Any, y: Any) -> Any:
+        top = max(x, y, key=level_of)
+        if not level_of(top):
+            return call(plain, x, y)
+        inner = [v.value if level_of(v) == top.level else v for v in (x, y)]
+        return top._apply_rule(rule, (x, y), apply(*inner))
+
+    return apply
+
+
+ON_ARRAYS = {
+    operator.truediv: quotient,
+    operator.floordiv: _never_raising(rules.floor_divide, floor_quotient),
+    operator.mod: _never_raising(rules.remainder, remainder),
+}
+ON_ARRAYS |= {INPLACE_OF[operator]: function for operator, function in ON_ARRAYS.items()}
+"""What divides by zero: between scalars it raises, on arrays it is inf or NaN as in NumPy."""
+
 NODES: dict[Any, Callable[..., Node]] = {}
 """What makes the node of a function on arrays, of the type of its results and its children."""
 
@@ -110,6 +152,7 @@ NODES: dict[Any, Callable[..., Node]] = {}
 def register_elementwise(target: Any) -> None:
     """Let what is registered for numbers work on arrays of these, element by element."""
     function, result = ELEMENTWISE[target]
+    function = ON_ARRAYS.get(target, function)
     _register(target, functools.partial(Node, function, target in WITH_INTEGERS), result)
 
 
@@ -280,6 +323,8 @@ for _target, _kernel in {
     np.prod: kernels.product,
     np.min: kernels.minimum,
     np.max: kernels.maximum,
+    np.amin: kernels.minimum,
+    np.amax: kernels.maximum,
     np.dot: kernels.dot,
     operator.matmul: kernels.dot,
     np.vdot: kernels.dot,
@@ -295,6 +340,8 @@ for _target, _kernel in {
     min: kernels.smallest,
     np.cumprod: kernels.cumulative_product,
     value: conversion.values,
+    kinks.square_of_norm: combining.sum_of_squares,
+    kinks.square_of_deviation: kernels.variance,
     **ordering.STATISTICS,
     **combining.COMBINATIONS,
 }.items():

@@ -16,7 +16,8 @@ from ._jit import kernel, specialized
 from .arraykernels import dot, extreme, outer, primal_of
 from .conversion import array_of, promoted_zero, values
 from .elementary import value
-from .matmul import number_like
+from .kinks import euclidean
+from .matmul import number_like, tracked_squares
 from .seed import as_number, element_like, empty_numbers
 
 __all__ = ["COMBINATIONS", "FROM_SCALARS", "FROM_SEQUENCES"]
@@ -48,12 +49,27 @@ def _norm_of(a: Any, ord: Any) -> Any:
 
 
 @kernel
-def euclidean(a: Any) -> Any:
-    """Square root of the sum of squares."""
-    h = element_like(a)
-    for x in a.flat:
-        h = np.hypot(h, x)
-    return h
+def sum_of_squares(a: Any) -> Any:
+    """Square of the Euclidean norm."""
+    return squares_of(a)
+
+
+def squares_of(a: Any) -> Any:
+    """Sum the squares of all elements (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(squares_of)
+def _squares_of(a: Any) -> Any:
+    if getattr(a.dtype, "slots", 0):
+
+        def tracked(a: Any) -> Any:
+            return tracked_squares(a)
+
+        return tracked
+    if a.ndim == 1:
+        return lambda a: dot(a, a)
+    return lambda a: dot(np.ravel(a), np.ravel(a))
 
 
 def _named_norm(a: Any, ord: Any) -> Any:

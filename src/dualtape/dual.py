@@ -11,6 +11,8 @@ from __future__ import annotations
 import operator
 from typing import Any
 
+from .emit import strong
+from .guard import guarded, watchful
 from .jets import settle
 from .number import Number, constant_like
 from .partials import Partials, PartialsType
@@ -72,13 +74,19 @@ class VectorDual(Number):
         """Sum rule."""
         return VectorDual.of(self.value - other.value, self.partials - other.partials)
 
-    def times(self, other: VectorDual) -> VectorDual:
+    def times(self, other: VectorDual, product: Any = operator.mul) -> VectorDual:
         """Product rule."""
-        partials = self.partials * other.value + other.partials * self.value
-        return VectorDual.of(self.value * other.value, partials)
+        is_watched = product is watchful
+        f = (watchful if is_watched else operator.mul)(self.value, other.value)
+        operands = self.partials, other.value, other.partials, self.value
+        if is_watched:
+            return VectorDual.of(f, *guarded(chained2, (f,), operands))
+        return VectorDual.of(f, *chained2(product, *operands))
 
     def lift1(self, f: Any, f1: Any, f11: Any, product: Any = operator.mul) -> VectorDual:
         """Chain rule: f' times every partial."""
+        # A comparison of the partials costs no more than one of the factor.
+        product = strong if product is watchful else product
         return VectorDual.of(f, product(self.partials, settle(f1)))
 
     def lift2(
@@ -86,5 +94,12 @@ class VectorDual(Number):
     ) -> VectorDual:
         """Chain rule: fx times the partials of x plus fy times those of y."""
         f, fx, fy = jet[:3]
-        partials = product(self.partials, fx) + product(other.partials, fy)
-        return VectorDual.of(f, partials)
+        operands = self.partials, fx, other.partials, fy
+        if product in (strong, watchful):
+            return VectorDual.of(f, *guarded(chained2, (fx, fy), operands))
+        return VectorDual.of(f, *chained2(product, *operands))
+
+
+def chained2(product: Any, p: Any, fx: Any, q: Any, fy: Any) -> tuple[Any]:
+    """Chain rule of two arguments."""
+    return (product(p, fx) + product(q, fy),)

@@ -168,7 +168,7 @@ def _boolean(typing_context: Any, args: Any) -> Any:
 
 # Operators and comparisons.
 
-_INPLACE = {
+INPLACE_OF = {
     operator.add: operator.iadd,
     operator.sub: operator.isub,
     operator.mul: operator.imul,
@@ -177,7 +177,7 @@ _INPLACE = {
     operator.mod: operator.imod,
     operator.pow: operator.ipow,
 }
-for _op, _inplace in _INPLACE.items():
+for _op, _inplace in INPLACE_OF.items():
     register(_op, _op, _power_type if _op is operator.pow else None)
     register(_inplace, _op, _power_type if _op is operator.pow else None)
 for _unary in (operator.neg, operator.pos):
@@ -287,7 +287,7 @@ def _power(x: Any, y: Any) -> Any:
         return rules.power(x, _literal_as_float(y))
     if isinstance(x, Emitted):
         return call(np.power, x, x.constant(y))
-    return x._integer_power(y, quotient).with_value(_power(x.value, y))
+    return x.integer_power(y, quotient).with_value(_power(x.value, y))
 
 
 register(np.power, _power, _power_type)

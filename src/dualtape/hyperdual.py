@@ -12,7 +12,8 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-from .emit import EmittedPartials, outer
+from .emit import EmittedPartials, outer, strong
+from .guard import guarded, watchful
 from .jets import settle
 from .number import Number, constant_like
 from .partials import Partials, slot_type
@@ -93,34 +94,61 @@ class HyperDual(Number):
         e12 = self.e12 - o.e12
         return HyperDual.of(self.value - o.value, self.e1 - o.e1, self.e2 - o.e2, e12)
 
-    def times(self, o: HyperDual) -> HyperDual:
+    def times(self, o: HyperDual, product: Any = operator.mul) -> HyperDual:
         """Product rule, twice."""
         x, y = self.value, o.value
-        e12 = self.e12 * y + o.e12 * x + (outer(self.e1, o.e2) + outer(o.e1, self.e2))
-        return HyperDual.of(x * y, self.e1 * y + o.e1 * x, self.e2 * y + o.e2 * x, e12)
+        is_watched = product is watchful
+        f = (watchful if is_watched else operator.mul)(x, y)
+        operands = self.e1, self.e2, self.e12, o.e1, o.e2, o.e12, y, x, None, 1.0, None
+        if is_watched:
+            return HyperDual.of(f, *guarded(chained2, (f, self.e1, o.e1), operands))
+        return HyperDual.of(f, *chained2(product, *operands))
 
     def lift1(self, f: Any, f1: Any, f11: Any, product: Any = operator.mul) -> HyperDual:
         """Chain rule: e12 gets f' e12 + f'' e1 e2."""
         f1, f11 = settle(f1), settle(f11)
-        e12 = product(self.e12, f1)
-        if f11 is not None:
-            e12 = e12 + product(outer(self.e1, self.e2, product), f11)
-        return HyperDual.of(f, product(self.e1, f1), product(self.e2, f1), e12)
+        operands = self.e1, self.e2, self.e12, f1, f11
+        if product in (strong, watchful):
+            tested = (f1,) if f11 is None else (f1, f11, self.e1)
+            return HyperDual.of(f, *guarded(chained1, tested, operands))
+        return HyperDual.of(f, *chained1(product, *operands))
 
     def lift2(self, o: HyperDual, jet: tuple[Any, ...], product: Any = operator.mul) -> HyperDual:
         """Chain rule in two arguments; second derivatives given as None are zero."""
-        f, fx, fy, fxx, fxy, fyy = (settle(entry) for entry in jet)
-        e1 = product(self.e1, fx) + product(o.e1, fy)
-        e2 = product(self.e2, fx) + product(o.e2, fy)
-        e12 = product(self.e12, fx) + product(o.e12, fy)
-        if fxx is not None:
-            e12 = e12 + product(outer(self.e1, self.e2, product), fxx)
-        if fxy is not None:
-            e12 = e12 + product(outer(self.e1, o.e2, product), fxy)
-            e12 = e12 + product(outer(o.e1, self.e2, product), fxy)
-        if fyy is not None:
-            e12 = e12 + product(outer(o.e1, o.e2, product), fyy)
-        return HyperDual.of(f, e1, e2, e12)
+        f, *entries = (settle(entry) for entry in jet)
+        operands = self.e1, self.e2, self.e12, o.e1, o.e2, o.e12, *entries
+        if product in (strong, watchful):
+            return HyperDual.of(f, *guarded(chained2, (*entries, self.e1, o.e1), operands))
+        return HyperDual.of(f, *chained2(product, *operands))
+
+
+def chained1(product: Any, e1: Any, e2: Any, e12: Any, f1: Any, f11: Any) -> tuple[Any, ...]:
+    """Chain rule of one argument."""
+    block = product(e12, f1)
+    if f11 is not None:
+        block = block + product(outer(e1, e2, product), f11)
+    return product(e1, f1), product(e2, f1), block
+
+
+def chained2(
+    product: Any, x1: Any, x2: Any, x12: Any, y1: Any, y2: Any, y12: Any,
+    fx: Any, fy: Any, fxx: Any, fxy: Any, fyy: Any,
+) -> tuple[Any, ...]:  # fmt: skip
+    """Chain rule of two arguments."""
+    e1 = product(x1, fx) + product(y1, fy)
+    e2 = product(x2, fx) + product(y2, fy)
+    e12 = product(x12, fx) + product(y12, fy)
+    if fxx is not None:
+        e12 = e12 + product(outer(x1, x2, product), fxx)
+    if fxy is not None:
+        mixed, other = outer(x1, y2, product), outer(y1, x2, product)
+        if isinstance(fxy, float) and fxy == 1.0:
+            e12 = e12 + (mixed + other)
+        else:
+            e12 = e12 + product(mixed, fxy) + product(other, fxy)
+    if fyy is not None:
+        e12 = e12 + product(outer(y1, y2, product), fyy)
+    return e1, e2, e12
 
 
 def _slot(value: Any, derivatives: Any) -> Any:

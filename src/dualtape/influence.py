@@ -23,29 +23,43 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numba.core import imputils, ir, types
 from numba.core.ir_utils import mk_unique_var, replace_vars_inner
 from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import lower_builtin
 
+from .aliasing import constant_of, is_in
+from .conversion import values
 from .elementary import PRIMAL_ONLY, type_global
-from .emit import unwrap, wrap
+from .emit import invoke, unwrap, wrap
 from .jets import primal
-from .numbertype import NumberType, root
+from .kinks import norm_without_derivative, smooth
+from .numbertype import NumberType, holds_numbers, level, root
 from .scalars import elementwise_function
 
 __all__ = ["drop_derivatives"]
 
 
+REDUCTIONS = {np.linalg.norm: norm_without_derivative, np.std: None}
+"""What is without influence where its square is formed of the operands (see `squares`).
+
+A norm is often one of three elements: that of primals needs no array of them.
+"""
+
+
 def without_derivative(x: Any) -> Any:
-    """Return the primal of a number; anything else as it is (compiled code only)."""
+    """Return the primals of a number or an array; else x as it is (compiled code only)."""
     raise NotImplementedError
 
 
 class _WithoutDerivative(AbstractTemplate):
     def generic(self, args: Any, kws: Any) -> Any:
         (ty,) = args
-        return signature(root(ty), ty)
+        if not holds_numbers(ty):
+            return signature(root(ty), ty)
+        plain = self.context.resolve_value_type(values.at(level(ty.dtype)))
+        return signature(plain.get_call_type(self.context, args, {}).return_type, ty)
 
 
 @lower_builtin(without_derivative, types.Any)
@@ -53,6 +67,8 @@ def _lower_without_derivative(context: Any, builder: Any, sig: Any, args: Any) -
     (ty,) = sig.args
     if isinstance(ty, NumberType):
         return unwrap(primal(wrap(context, builder, ty, args[0])), sig.return_type)
+    if holds_numbers(ty):
+        return invoke(context, builder, values.at(level(ty.dtype)), sig.args, args)[1]
     return imputils.impl_ret_borrowed(context, builder, ty, args[0])
 
 
@@ -73,7 +89,10 @@ def drop_derivatives(func_ir: Any, scalars: set[str]) -> None:
         body: list[Any] = []
         primals: dict[str, Any] = {}  # of operands, made once in a block
         for statement in block.body:
-            if influence.is_missing(statement):
+            is_missing = influence.is_missing(statement)
+            other = influence.of_primals(statement, block.scope) if is_missing else []
+            body += other
+            if is_missing and not other:
                 for var in statement.value.list_vars():
                     if not influence.is_plain(var.name) and var.name not in primals:
                         primals[var.name] = ir.Var(block.scope, mk_unique_var("$primal"), var.loc)
@@ -129,6 +148,22 @@ class _Influence:
             and bool(self._passed_on(statement))
         )
 
+    def of_primals(self, statement: Any, scope: Any) -> list[Any]:
+        """Let a statement call what takes arrays of numbers for their primals, if there is one."""
+        made, loc = statement.value, statement.loc
+        other = REDUCTIONS.get(self._reduction(made))
+        if other is None:
+            return []
+        made.func = ir.Var(scope, mk_unique_var("$function"), loc)
+        return [ir.Assign(ir.Global(other.__name__, other, loc), made.func, loc)]
+
+    def _reduction(self, made: Any) -> Any:
+        """Return which of `REDUCTIONS` an expression calls; others may write somewhere."""
+        if made.op != "call" or len(made.args) != 1 or made.kws or made.vararg is not None:
+            return None
+        function = constant_of(self.func_ir, made.func)
+        return function if is_in(function, REDUCTIONS) else None
+
     def is_plain(self, name: str) -> bool:
         """Whether a variable certainly holds no active number."""
         definitions = self.func_ir._definitions.get(name, ())
@@ -153,9 +188,13 @@ class _Influence:
             return None
         if made.op == "phi":
             return [var for var in made.incoming_values if isinstance(var, ir.Var)]
+        if self._reduction(made) is not None:
+            return list(made.args)
         function = elementwise_function(self.func_ir, made)
         if function in PRIMAL_ONLY:
             return []
+        if function is smooth:
+            return [made.args[1]]
         if function is None or (made.op == "inplace_binop" and made.lhs.name not in self.scalars):
             return None
         return list(made.args) if made.op == "call" else list(made.list_vars())

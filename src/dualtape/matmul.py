@@ -55,7 +55,14 @@ from .seed import as_number, empty_numbers, flat_view, make_flat
 from .sweeps import strong_product
 from .tape import item_size, tape_at, typed_view
 
-__all__ = ["is_tracked_product", "number_like", "tracked_dot", "tracked_product", "tracked_sum"]
+__all__ = [
+    "is_tracked_product",
+    "number_like",
+    "tracked_dot",
+    "tracked_product",
+    "tracked_squares",
+    "tracked_sum",
+]
 
 NOTHING = np.int64(-1)  # the place of what is not kept
 WORDS = 7  # of a block: extents m, k and n, rows of both factors, places of both
@@ -340,4 +347,23 @@ def tracked_sum(a: Any) -> Any:
     for x in a.flat:
         s = s + base_value(x, like)
         add_entry(address, x.row, one)
+    return tracked(s, close_statement(address), address, number)
+
+
+@kernel
+def tracked_squares(a: Any) -> Any:
+    """Sum of the squares of all elements as one statement."""
+    number = number_like(a, a)
+    like = base_like(number)
+    s = like * 0.0
+    address = tape_of(a)
+    if address == 0:
+        for x in a.flat:
+            s = s + base_value(x, like) * base_value(x, like)
+        return tracked(s, 0, 0, number)
+    open_statement(address, a.size)
+    for x in a.flat:
+        v = base_value(x, like)
+        s = s + v * v
+        add_entry(address, x.row, as_number(v + v, like))
     return tracked(s, close_statement(address), address, number)

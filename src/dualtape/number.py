@@ -25,6 +25,7 @@ from . import rules
 from ._rule import RULES, Rule
 from .emit import Emitted, call, quotient, strong, strong_either
 from .errors import IntegerConversionError, MixedNumbersError
+from .guard import watchful
 from .jets import Late, jet_of, level_of, primal, repeated_product
 from .numbertype import member_type
 
@@ -79,7 +80,7 @@ class Number:
         """Subtract a number of the same kind."""
         raise NotImplementedError
 
-    def times(self, other: Any) -> Any:
+    def times(self, other: Any, product: Any = operator.mul) -> Any:
         """Multiply by a number of the same kind."""
         raise NotImplementedError
 
@@ -184,6 +185,15 @@ class Number:
             return NotImplemented
         return self._divide_into(other, operator.truediv)
 
+    def watched_times(self, other: Any) -> Any:
+        """Multiply where an operand may be infinite; partials that are zero stay zero."""
+        peer = self._is_peer(other)
+        if peer is None:
+            return other.watched_times(self)
+        if peer:
+            return self.times(other, watchful)
+        return self.lift1(watchful(self.value, other), other, None, watchful)
+
     def over(self, other: Any) -> Any:
         """Divide by IEEE rules."""
         peer = self._is_peer(other)
@@ -238,19 +248,22 @@ class Number:
 
     def __pow__(self, other: Any) -> Any:
         if isinstance(other, int) and abs(other) <= LARGEST_UNROLLED_POWER:
-            return self._integer_power(other)
+            return self.integer_power(other)
         return self._with_operator(rules.power, operator.pow, self, other)
 
     def __rpow__(self, other: Any) -> Any:
         return self._with_operator(rules.power, operator.pow, other, self)
 
-    def _integer_power(self, n: int, divide: Any = operator.truediv) -> Any:
+    def integer_power(
+        self, n: int, divide: Any = operator.truediv, *, watched: bool = False
+    ) -> Any:
+        """Return self**n by products; `watched` where the value may be infinite."""
         # Exact at 0 for every n: no logarithm, no 0 * x**-1.
         x = self.value
         if isinstance(x, Emitted):
             f = repeated_product(x, n) if n >= 0 else divide(1.0, repeated_product(x, -n))
         elif isinstance(x, Number):
-            f = x._integer_power(n, divide)
+            f = x.integer_power(n, divide)
         else:
             f = x**n
         if n == 0:
@@ -259,7 +272,9 @@ class Number:
             return self.lift1(f, 1.0, None)
         f1 = _ieee_power(x, n - 1) * float(n)
         second = Late(lambda: _ieee_power(x, n - 2) * float(n * (n - 1)))
-        return self.lift1(f, f1, second, strong if n < 0 else operator.mul)
+        return self.lift1(
+            f, f1, second, strong if n < 0 else watchful if n > 2 or watched else operator.mul
+        )
 
     def _with_operator(self, rule: Rule, op: Any, x: Any, y: Any) -> Any:
         """Apply a binary rule whose value is the operator's own (it may raise)."""
@@ -278,7 +293,7 @@ class Number:
         active = [self._is_peer(arg) for arg in args]
         jet = jet_of(rule, [a.value if on else a for a, on in zip(args, active, strict=True)])
         jet = jet if value is None else (value, *jet[1:])
-        product = strong if rule.singular else operator.mul
+        product = strong if rule.singular or not (rule.linear or rule.flat) else operator.mul
         if rule.arity == 1:
             return args[0].lift1(*jet, product)
         if all(active):

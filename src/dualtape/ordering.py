@@ -16,6 +16,7 @@ from ._jit import kernel, specialized
 from .arraykernels import extreme, primal_of
 from .conversion import promoted_zero, values
 from .elementary import value
+from .kinks import tied
 from .seed import as_number, element_like, empty_numbers, flat_view, flattened
 
 __all__ = ["ACTIVE_POINTS", "SORT_METHODS", "STATISTICS"]
@@ -77,9 +78,8 @@ def tied_mean(a: Any, wanted: Any) -> Any:
         if np.isnan(value(x)):
             return x
         if x == wanted:
-            # a mean of equal values is that value: only the derivatives are averaged
-            mean = x if ties == 0 else mean + (x - mean) / (ties + 1.0)
             ties += 1
+            mean = x if ties == 1 else tied(mean, x, ties)
     return mean
 
 

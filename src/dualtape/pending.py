@@ -25,10 +25,12 @@ from numba.extending import lower_builtin
 from .aliasing import constant_of
 from .elementary import ELEMENTWISE, type_global, value
 from .increments import PLAIN_OPERATOR as INCREMENTS
+from .influence import without_derivative
 
 __all__ = ["KEEP", "record_pending"]
 
 KEEP = 6
+OF_PRIMAL = (value, without_derivative)
 COMPARISONS = {
     operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne,
 }  # fmt: skip
@@ -184,7 +186,7 @@ class _Computed:
         if isinstance(made, ir.Expr):
             if made.op in ("binop", "inplace_binop") and made.fn in COMPARISONS:
                 return []
-            if made.op == "call" and constant_of(self.func_ir, made.func) is value:
+            if made.op == "call" and constant_of(self.func_ir, made.func) in OF_PRIMAL:
                 return []
             if made.op == "phi":
                 return [v for v in made.incoming_values if isinstance(v, ir.Var)]
@@ -217,7 +219,8 @@ def _with_recorded_items(
         statement.value = record(statement.value)  # of an array, or of a dict
     if not isinstance(expr, ir.Expr):
         return [*before, statement]
-    if expr.op == "call" and not _is_elementwise(constant_of(func_ir, expr.func)):
+    called = constant_of(func_ir, expr.func) if expr.op == "call" else None
+    if expr.op == "call" and not (_is_elementwise(called) or called is without_derivative):
         expr.args = [record(var) for var in expr.args]
         expr.kws = [(name, record(var)) for name, var in expr.kws]
     elif expr.op in ("build_list", "build_tuple"):

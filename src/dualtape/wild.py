@@ -1,0 +1,222 @@
+"""Which variables may be infinite: an analysis for products that go forward.
+
+Where one element of an array overflows, its own derivative is infinite, and those by all other
+inputs are 0 times infinity in every product it takes part in: NaN, where reverse mode has zeros.
+Products that watch for it cost a comparison and a branch, a quarter of the time of a loop that
+does nothing but multiply.  So only those are watched of which an operand may be infinite: what is
+made, in this function, of a function that can overflow or has a pole (exp, log, a quotient, a
+large power), of elements of an array in which such a thing is stored, or of what a function that
+contains one returns.  A polynomial counts as finite, and so do arguments.
+
+Numba internals used (seen to work with 0.68): ``typemap`` and ``calltypes`` of the compiler's
+state; ``fn`` and ``immutable_fn`` of operators in the IR.
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import itertools
+import operator
+from types import CodeType
+from typing import Any
+
+import numpy as np
+from numba.core import ir, types
+
+from ._rule import RULES, Rule
+from .elementary import ELEMENTWISE
+from .jets import jet_of
+from .numbertype import NumberType
+from .watched import WATCHED
+
+__all__ = ["watch_products"]
+
+PROBES = (0.0, 1.0, -1.0, 2e3, -2e3)
+LARGEST_TAME = 2  # a larger power may overflow
+QUOTIENTS = {operator.truediv, operator.itruediv, np.divide}
+POWERS = {operator.pow, operator.ipow, np.power, pow}
+
+
+def watch_products(state: Any) -> None:
+    """Let products and powers of what may be infinite be watched; after type inference."""
+    found = _Wild(state).found
+    if not found:
+        return
+    for block in state.func_ir.blocks.values():
+        for statement in block.body:
+            made: Any = getattr(statement, "value", None)
+            if getattr(made, "op", None) not in ("binop", "inplace_binop"):
+                continue
+            watched = WATCHED.get(made.fn)
+            if watched is not None and _matters(made, state.typemap, found):
+                made.fn = watched
+                if made.op == "inplace_binop":
+                    made.immutable_fn = WATCHED[made.immutable_fn]
+
+
+def _matters(made: Any, typemap: Any, found: set[str]) -> bool:
+    """Whether a factor of a derivative may be infinite; a passive operand has none itself."""
+    x, y = made.lhs.name, made.rhs.name
+    active = [_is_active(typemap[name]) for name in (x, y)]
+    if all(active):
+        return x in found or y in found
+    if made.fn in POWERS:
+        return active[0] and x in found
+    return (active[0] and y in found) or (active[1] and x in found)
+
+
+def _is_active(ty: Any) -> bool:
+    return isinstance(getattr(ty, "dtype", ty), NumberType)
+
+
+@functools.cache
+def has_pole(rule: Rule) -> bool:
+    """Whether values or derivatives of a rule are infinite or NaN at ordinary points."""
+    if RULES.get(rule.name) is not rule:
+        return True
+    points = itertools.product(PROBES, repeat=rule.arity)
+    return not all(np.isfinite(jet_of(rule, list(point))).all() for point in points)
+
+
+@functools.cache
+def rule_of(function: Any) -> Rule | None:
+    """Return the rule that a function of `math` or NumPy stands for."""
+    if isinstance(function, Rule):
+        return function
+    return next((rule for rule in RULES.values() if function in rule.targets), None)
+
+
+@functools.cache
+def names_with_poles() -> set[str]:
+    """Return the names that functions with poles have in source code."""
+    poles = [rule for rule in RULES.values() if has_pole(rule)]
+    return {target.__name__ for rule in poles for target in rule.targets} | {
+        name for rule in poles for name in rule.scipy
+    }
+
+
+def contains_pole(function: Any, seen: set[Any]) -> bool:
+    """Whether a function, or one that it calls, divides or calls something with a pole."""
+    code = getattr(function, "__code__", None)
+    if code is None or code in seen:
+        return False
+    seen.add(code)
+    if names_with_poles().intersection(code.co_names) or _divides(code):
+        return True
+    named = [function.__globals__.get(name) for name in code.co_names]
+    enclosed = [cell.cell_contents for cell in function.__closure__ or () if _is_filled(cell)]
+    return any(contains_pole(getattr(f, "py_func", f), seen) for f in (*named, *enclosed))
+
+
+def _is_filled(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False
+
+
+def _divides(code: CodeType) -> bool:
+    """Whether code divides, or computes a power that is large or not known."""
+    before = None
+    for instruction in dis.get_instructions(code):
+        if instruction.opname == "BINARY_OP":
+            symbol = instruction.argrepr.rstrip("=")
+            tame = before is not None and before.argval in range(LARGEST_TAME + 1)
+            if symbol in ("/", "//", "%") or (symbol == "**" and not tame):
+                return True
+        before = instruction
+    return False
+
+
+class _Wild:
+    """The names of what may be infinite."""
+
+    def __init__(self, state: Any) -> None:
+        self.typemap = state.typemap
+        self.users: dict[str, list[str]] = {}  # what is made of a name
+        self.sources: dict[str, list[str]] = {}  # what may share the storage of a name
+        self.stored: dict[str, list[str]] = {}  # where a name is stored
+        self.constants: dict[str, Any] = {}
+        self.found: set[str] = set()
+        statements = [s for block in state.func_ir.blocks.values() for s in block.body]
+        for statement in statements:
+            if isinstance(getattr(statement, "value", None), ir.Const | ir.Global | ir.FreeVar):
+                self.constants[statement.target.name] = statement.value.value
+        begin = [name for statement in statements for name in self._enter(statement)]
+        self._spread(begin)
+
+    def _enter(self, statement: Any) -> list[str]:
+        """Note what passes on; return the names that may be infinite by themselves."""
+        if isinstance(statement, ir.SetItem | ir.StaticSetItem | ir.SetAttr | ir.StoreMap):
+            self.stored.setdefault(statement.value.name, []).append(statement.target.name)
+            return []
+        if not isinstance(statement, ir.Assign):
+            return []
+        made, target = statement.value, statement.target.name
+        if isinstance(made, ir.Var):
+            self._pass_on([made.name], target, shares=True)
+        if not isinstance(made, ir.Expr):
+            return []
+        operands = [var.name for var in made.list_vars()]
+        function = self._function(made)
+        if function is None or made.op == "phi":
+            self._pass_on(operands, target, shares=True)
+            if made.op == "call":
+                self._pass_into(made)
+            return [target] if self._returns_pole(made) else []
+        self._pass_on(operands, target, shares=False)
+        return [target] if self._is_source(function, operands) else []
+
+    def _pass_on(self, operands: list[str], target: str, *, shares: bool) -> None:
+        for name in operands:
+            self.users.setdefault(name, []).append(target)
+        if shares:
+            self.sources.setdefault(target, []).extend(operands)
+
+    def _pass_into(self, made: Any) -> None:
+        """Note that a method may store its arguments (``items.append(x)``)."""
+        for var in made.args:
+            self.stored.setdefault(var.name, []).append(made.func.name)
+
+    def _function(self, made: Any) -> Any:
+        """Return the elementwise function of an expression."""
+        if made.op in ("binop", "inplace_binop", "unary"):
+            return made.fn
+        if made.op != "call":
+            return None
+        called = self.typemap.get(made.func.name)
+        key = getattr(called, "typing_key", None) if isinstance(called, types.Function) else None
+        try:
+            return key if key in ELEMENTWISE else None
+        except TypeError:
+            return None
+
+    def _is_source(self, function: Any, operands: list[str]) -> bool:
+        if function in QUOTIENTS:
+            divisor = operands[-1]
+            return divisor not in self.constants and _is_active(self.typemap[divisor])
+        if function in POWERS:
+            exponent = self.constants.get(operands[-1])
+            return not isinstance(exponent, int | float) or not 0 <= exponent <= LARGEST_TAME
+        rule = rule_of(function)
+        return rule is not None and has_pole(rule)
+
+    def _returns_pole(self, made: Any) -> bool:
+        if made.op != "call":
+            return False
+        dispatcher = getattr(self.typemap.get(made.func.name), "dispatcher", None)
+        return contains_pole(getattr(dispatcher, "py_func", None), set())
+
+    def _spread(self, begin: list[str]) -> None:
+        storage: set[str] = set()
+        todo = [(name, False) for name in begin]
+        while todo:
+            name, is_storage = todo.pop()
+            if is_storage and name not in storage:
+                storage.add(name)
+                todo += [(source, True) for source in self.sources.get(name, ())]
+            if name not in self.found:
+                self.found.add(name)
+                todo += [(user, False) for user in self.users.get(name, ())]
+                todo += [(target, True) for target in self.stored.get(name, ())]
