@@ -177,7 +177,7 @@ def test_a_tape_forgets_what_it_borrowed():
 
 def test_this_file_would_see_a_missing_copy(monkeypatch):
     """With all arguments borrowed, also those written to, the gradient is one of zeros."""
-    monkeypatch.setattr("dualtape.plan.writes_of", lambda function: frozenset())
+    monkeypatch.setattr("dualtape.plan.writes_of", lambda function, arg_types: frozenset())
 
     def f(a, x):
         y = a @ x

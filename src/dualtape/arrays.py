@@ -24,7 +24,7 @@ from numba.core.typing.templates import (
 )
 from numba.extending import lower_builtin
 
-from . import absent, base_two, combining, conversion, filling, ordering  # noqa: F401
+from . import absent, base_two, bytecounts, combining, conversion, filling, ordering  # noqa: F401
 from . import arraykernels as kernels
 from .elementary import (
     CPU_FIRST,
@@ -207,7 +207,8 @@ class _RoutedWithScalars(_Routed):
 
 class _RoutedSequences(_Routed):
     def _wanted(self, args: Any) -> bool:
-        return super()._wanted(args) and not any(isinstance(arg, types.Array) for arg in args)
+        has_dtype = len(args) > 1
+        return super()._wanted(args) and (has_dtype or not isinstance(args[0], types.Array))
 
 
 def _call_kernel(kernel: Any) -> Callable[..., Any]:
@@ -256,6 +257,7 @@ METHODS = {
     "fill": kernels.fill,
     "astype": conversion.as_type,
     **ordering.SORT_METHODS,
+    **bytecounts.METHODS,
 }
 
 
@@ -297,11 +299,12 @@ for _target, _kernel in {
     value: conversion.values,
     **ordering.STATISTICS,
     **combining.COMBINATIONS,
+    **bytecounts.ROUTED,
 }.items():
     route(_target, _kernel)
 route(np.searchsorted, kernels.search, _RoutedWithScalars)
 for _target, _kernel in (
-    ordering.ACTIVE_POINTS | combining.FROM_SCALARS | filling.FROM_SCALARS
+    ordering.ACTIVE_POINTS | combining.FROM_SCALARS | filling.FROM_SCALARS | bytecounts.FROM_SCALARS
 ).items():
     route(_target, _kernel, _RoutedWithScalars)
 for _target, _kernel in combining.FROM_SEQUENCES.items():

@@ -14,7 +14,7 @@ from numba.core import types
 
 from . import arrays, constructors, linalg  # noqa: F401  # register what works on numbers
 from .activation import activated_type
-from .aliasing import writes_of
+from .effects import writes_of
 from .errors import ArgumentError, NotScalarError
 from .numbertype import (
     NumberType,
@@ -87,7 +87,7 @@ class Plan:
         narrow = all(element(ty) == types.float32 for arg in self.inputs for ty in leaves(arg))
         plain = types.float32 if narrow else types.float64
         self.base = max(numbers, key=level, default=plain)
-        self.written = writes_of(twin)
+        self.written = writes_of(twin, self.packed)
         self.in_place = False  # whether the result is what the function writes to an argument
 
     def _positions(self, argnums: tuple[int, ...]) -> tuple[int, ...]:

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numba.core import ir, types
 
-from .aliasing import constant_of, is_in
 from .elementary import ELEMENTWISE
+from .fresh import inputs_of, is_in
 from .numbertype import PLAIN, NumberType
+from .showing import constant_of
 
 __all__ = ["NUMBERS_ONLY", "elementwise_function", "scalars_of"]
 
@@ -23,8 +24,6 @@ _REFUSED = {int, range, complex}
 """Conversions that lose a derivative; the refusal does not depend on who uses the result."""
 NUMBERS_ONLY = {np.clip, operator.truth, *(getattr(math, f, None) for f in ("fmod", "cbrt"))}
 """What Numba does not have for plain numbers."""
-_INPUTS = {np.clip: 3, np.round: 2}
-"""How many arguments are read; one more is written to."""
 
 
 def elementwise_function(func_ir: Any, made: Any) -> Any:
@@ -36,8 +35,9 @@ def elementwise_function(func_ir: Any, made: Any) -> Any:
     function = constant_of(func_ir, made.func)
     if not is_in(function, ELEMENTWISE) or function in _REFUSED | NUMBERS_ONLY:
         return None
-    inputs = getattr(function, "nin", _INPUTS.get(function, len(made.args)))
-    return function if len(made.args) <= inputs else None  # else one is written to
+    inputs = inputs_of(function)
+    is_read_only = inputs is None or len(made.args) <= inputs
+    return function if is_read_only else None
 
 
 def scalars_of(func_ir: Any, arg_types: Any) -> set[str]:
