@@ -23,7 +23,7 @@ from numba.core import ir
 from numba.np.unsafe.ndarray import empty_inferred
 
 from .fresh import CONSTRUCTORS, NEW_METHODS, NO_VIEWS, inputs_of, is_in
-from .showing import Effects, Showing, constant_of
+from .showing import Showing, constant_of
 
 __all__ = ["Aliases"]
 
@@ -69,7 +69,7 @@ class Aliases(Showing):
             if method is not None and method[1] in APPENDERS and expr.args:
                 yield method[0], expr.args[-1]
 
-    def _stored(self, statement: Any) -> Iterator[Any]:
+    def _stored(self, statement: Any, kind: str) -> Iterator[Any]:
         if isinstance(statement, ir.SetItem | ir.StaticSetItem):
             yield statement.target
             return
@@ -79,9 +79,9 @@ class Aliases(Showing):
         if expr.op == "inplace_binop":
             yield expr.lhs
         elif expr.op == "call":
-            yield from self._stored_by_call(expr)
+            yield from self._stored_by_call(expr, kind)
 
-    def _stored_by_call(self, expr: Any) -> Iterator[Any]:
+    def _stored_by_call(self, expr: Any, kind: str) -> Iterator[Any]:
         method = self.method(expr.func)
         if method is not None:
             if method[1] in self.writers:
@@ -100,10 +100,7 @@ class Aliases(Showing):
             found = self.effects_of(function, expr)
             if found is not None:
                 effects, given = found
-                yield from (v for i in self._positions(effects) for v in given.get(i, ()))
-
-    def _positions(self, effects: Effects) -> frozenset[int]:
-        return effects.written
+                yield from (v for i in getattr(effects, kind) for v in given.get(i, ()))
 
     def written(self) -> set[str]:
         """Return the roots of everything that is stored into.
@@ -111,23 +108,35 @@ class Aliases(Showing):
         What meets something else in one variable, or in the result, counts as well: their types
         must agree.
         """
-        found = self.stored()
+        found = self.stored("written")
         returned = [s.value for s in self.statements() if isinstance(s, ir.Return)]
-        for var in returned if len(returned) > 1 else ():
-            found |= self.roots(var.name)
+        if len(returned) > 1:
+            found |= self._meeting({var.name for var in returned})
         for name, definitions in self.func_ir._definitions.items():
             if len(definitions) > 1:  # without SSA form there are no phi nodes
-                found |= self.roots(name)
+                found |= self._meeting({name})
         for statement in self.statements():
             if getattr(getattr(statement, "value", None), "op", None) == "phi":
-                found |= self.roots(statement.target.name)
+                found |= self._meeting({statement.target.name})
         return found
 
-    def stored(self) -> set[str]:
-        """Return the roots of what is stored into, and of nothing else."""
+    def _meeting(self, names: set[str]) -> set[str]:
+        """Return the roots of what meets, unless the types agree whatever is active.
+
+        They do where all are parts of one argument, and where one is a number: so are the others.
+        """
+        roots = {root for name in names for root in self.roots(name)}
+        made = [d for root in roots for d in self.func_ir._definitions.get(root, [])]
+        if len(made) == 1 and isinstance(made[0], ir.Arg):
+            return set()
+        is_number = any(isinstance(d, ir.Const) and isinstance(d.value, float | int) for d in made)
+        return set() if is_number and not any(map(self.depth, names)) else roots
+
+    def stored(self, kind: str = "stored") -> set[str]:
+        """Return the roots of what is stored into; by functions, what is of this kind there."""
         found: set[str] = set()
         for statement in self.statements():
-            for var in self._stored(statement):
+            for var in self._stored(statement, kind):
                 found |= self.roots(var.name)
         return found
 

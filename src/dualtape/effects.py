@@ -22,9 +22,10 @@ from .aliasing import Aliases
 from .known import is_library
 from .memory import remembered
 from .numbertype import PLAIN, NumberType
+from .scalars import scalars_of
 from .showing import DEEPEST, Effects
 
-__all__ = ["depth_of_type", "effects_of_call", "stored_arguments", "writes_of"]
+__all__ = ["depth_of_type", "effects_of_call", "effects_on"]
 
 
 def depth_of_type(ty: Any) -> int:
@@ -89,32 +90,31 @@ def effects_of_call(
     return effects_of(py_func, _in_order(depths, star)), given
 
 
-def writes_of(function: Any, arg_types: Any) -> frozenset[int]:
-    """Return the positions of the arguments of these types that a function writes to.
+def effects_on(function: Any, arg_types: Any) -> Effects:
+    """Return what a function does to arguments of these types; nothing if it is a library's.
 
-    Functions of libraries write to nothing.
+    The types tell more than `effects_of_call` knows: what is a number shows no array.
     """
-    return _positions(function, arg_types, "written")
-
-
-def stored_arguments(function: Any, arg_types: Any) -> frozenset[int]:
-    """Return the positions of the arguments that a function, or what it calls, stores into."""
-    return _positions(function, arg_types, "stored")
-
-
-def _positions(function: Any, arg_types: Any, kind: str) -> frozenset[int]:
     py_func = analyzed(function)
     if py_func is None:
-        return frozenset()
-    star = _parameters(py_func)[1]
+        return Effects()
+    names, star = _parameters(py_func)
     depths: dict[int, int] = {}
     for i, ty in enumerate(arg_types):
         at = i if star is None else min(i, star)
         depths[at] = max(depths.get(at, 0), depth_of_type(ty))
-    found = getattr(effects_of(py_func, _in_order(depths, star)), kind)
-    if star is not None and star in found:
-        found |= frozenset(range(star, len(arg_types)))
-    return found
+    func_ir = run_frontend(py_func)
+    is_whole = star is None and len(names) == len(arg_types)
+    scalars = scalars_of(func_ir, arg_types) if is_whole else set()
+    given = _in_order(depths, star)
+    found = _found(Aliases(func_ir, effects_of_call, given, scalars, appends=True))
+    if star is None:
+        return found
+    rest = frozenset(range(star, len(arg_types)))
+    return found._replace(
+        stored=found.stored | (rest if star in found.stored else frozenset()),
+        written=found.written | (rest if star in found.written else frozenset()),
+    )
 
 
 def _parameters(py_func: FunctionType) -> tuple[list[str], int | None]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import builtins
 import cmath
 import math
-from types import BuiltinFunctionType, FunctionType
+from types import BuiltinFunctionType
 from typing import Any
 
 import numpy as np
@@ -35,9 +35,13 @@ _NUMPY = """
     intersect1d isclose iscomplex iscomplexobj isin isneginf isposinf isreal isrealobj kron logspace
     max mean median min nanargmax nanargmin nancumprod nancumsum nanmax nanmean nanmedian nanmin
     nanpercentile nanprod nanquantile nanstd nansum nanvar ndim nonzero outer partition percentile
-    prod ptp quantile repeat roll roots round searchsorted select setdiff1d setxor1d shape sinc size
+    prod ptp quantile repeat roll round searchsorted select setdiff1d setxor1d shape sinc size
     sort stack std sum take take_along_axis trace trapezoid tri tril tril_indices tril_indices_from
     triu triu_indices triu_indices_from union1d unique unwrap vander var vdot vstack where
+"""
+_LINALG = """
+    cholesky cond det eig eigh eigvals eigvalsh inv lstsq matrix_power matrix_rank norm pinv qr
+    slogdet solve svd
 """
 _BUILTINS = """
     abs all any bool chr complex divmod float hash hex id int isinstance len max min oct ord pow
@@ -47,12 +51,8 @@ NEW = CONSTRUCTORS | {empty_inferred}
 NEW |= {getattr(np, name) for name in _NUMPY.split() if hasattr(np, name)}
 NEW |= {getattr(builtins, name) for name in _BUILTINS.split()}
 NEW |= {f for module in (math, cmath) for f in vars(module).values() if callable(f)}
-NEW |= {
-    f
-    for module in (np.linalg, np.random)
-    for f in vars(module).values()
-    if isinstance(f, FunctionType | BuiltinFunctionType)
-}
+NEW |= {getattr(np.linalg, name) for name in _LINALG.split()}
+NEW |= {f for f in vars(np.random).values() if isinstance(f, BuiltinFunctionType)}
 NEW |= {f for f in vars(np).values() if isinstance(f, type) and issubclass(f, np.generic)}
 """Functions, of Python and of NumPy as Numba compiles it, whose results are new."""
 INPUTS = {np.clip: 3, np.round: 2, np.around: 2, np.dot: 2, np.nan_to_num: 1, sum: 1}

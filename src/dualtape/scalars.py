@@ -71,8 +71,8 @@ class _Scalars:
             return False
         if made.op in ("getitem", "static_getitem"):
             return self._is_element(made, names)
-        if made.op == "pair_first":  # what `for i in range(n)` gives
-            return self._is_counter(made.value)
+        if made.op == "pair_first":  # what a loop gives
+            return self._is_counted(made.value)
         if made.op == "phi":
             return all(var.name in names for var in made.incoming_values if isinstance(var, ir.Var))
         operands = made.args if made.op == "call" else made.list_vars()
@@ -93,13 +93,17 @@ class _Scalars:
         variables = index.items if getattr(index, "op", None) == "build_tuple" else [made.index]
         return len(variables) == ty.ndim and all(var.name in names for var in variables)
 
-    def _is_counter(self, pair: Any) -> bool:
+    def _is_counted(self, pair: Any) -> bool:
+        """Whether a loop runs over a range, or over a vector that is an argument."""
         for op in ("iternext", "getiter"):
             made = self._origin(pair)
             if getattr(made, "op", None) != op:
                 return False
             pair = made.value
         made = self._origin(pair)
+        if isinstance(made, ir.Arg):
+            ty = self.arg_types[made.index]
+            return isinstance(ty, types.Array) and ty.ndim == 1
         return getattr(made, "op", None) == "call" and constant_of(self.func_ir, made.func) is range
 
     def _origin(self, var: Any) -> Any:
