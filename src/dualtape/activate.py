@@ -162,9 +162,11 @@ class Activate(FunctionPass):
                     name = statement.target.name
                     made = aliases.is_constructor(statement.value)
                     if name in written or (made and aliases.escapes(name)):
-                        shown = aliases.shown_by(statement.value) or ()
-                        shown = [var for var in shown if var.name not in scalars]
-                        body += _converted(block.scope, statement, shown, number)
+                        activated, shown = activator(number), aliases.operands(statement.value)
+                        if shown:  # it may be a view of these
+                            keeps_type = aliases.keeps_type(statement.value)
+                            activated = view_activator(number, keeps_type=keeps_type)
+                        body += _converted(block.scope, statement, shown, activated)
             block.body = body
 
 
@@ -176,18 +178,16 @@ def _with_function(statement: Any, name: str, function: Any) -> list[Any]:
     return [ir.Assign(ir.Global(name, function, loc), var, loc)]
 
 
-def _converted(scope: Any, statement: Any, shown: list[Any], number: NumberType) -> list[Any]:
+def _converted(scope: Any, statement: Any, shown: list[Any], activated: Any) -> list[Any]:
     """Let a statement make what is converted to its target by those that are returned."""
     target, loc = statement.target, statement.loc
     statement.target = ir.Var(scope, mk_unique_var("$plain"), loc)
     function = ir.Var(scope, mk_unique_var("$activated"), loc)
     body: list[Any] = []
     given = [statement.target]
-    activated = activator(number)
-    if shown:  # it may be a view of these
+    if shown:
         given.append(ir.Var(scope, mk_unique_var("$shown"), loc))
         body.append(ir.Assign(ir.Expr.build_tuple(shown, loc), given[1], loc))
-        activated = view_activator(number)
     return [
         *body,
         ir.Assign(ir.Global("activated", activated, loc), function, loc),

@@ -32,7 +32,6 @@ __all__ = [
     "layout_of",
     "line_of",
     "loaded",
-    "may_share",
     "offset_of",
     "rows_in",
     "set_word",
@@ -226,47 +225,3 @@ def first_tape(rows: Any) -> int:
         if word(at, 0) > 0:
             return word(at, 1)
     return 0
-
-
-@kernel
-def bounds_of(layout: Any, size: Any) -> tuple[int, int]:
-    """Return the first address of an array's elements, of this size, and that behind the last."""
-    ndim, low, high = word(layout, DIMENSIONS), word(layout, FIRST), word(layout, FIRST)
-    for d in range(ndim):
-        reach = (word(layout, EXTENTS + d) - 1) * word(layout, EXTENTS + ndim + d)
-        if reach < 0:
-            low += reach
-        else:
-            high += reach
-    return low, high + size
-
-
-@kernel
-def common_step(layout: Any, step: Any) -> int:
-    """Return the greatest number that divides `step` and all steps of an array."""
-    ndim = word(layout, DIMENSIONS)
-    for d in range(ndim):
-        if word(layout, EXTENTS + d) > 1:
-            other = abs(word(layout, EXTENTS + ndim + d))
-            while other != 0:
-                step, other = other, step % other
-    return step
-
-
-@kernel
-def may_share(a: Any, b: Any, size_a: Any, size_b: Any) -> bool:
-    """Whether two arrays, of elements of these sizes, may have bytes in common.
-
-    They have none if they lie one behind the other, or in the gaps of each other, as the columns of
-    a matrix do.
-    """
-    if word(a, COUNT) == 0 or word(b, COUNT) == 0:
-        return False
-    (low_a, high_a), (low_b, high_b) = bounds_of(a, size_a), bounds_of(b, size_b)
-    if high_a <= low_b or high_b <= low_a:
-        return False
-    step = common_step(b, common_step(a, 0))
-    if step == 0:
-        return True
-    distance = (word(b, FIRST) - word(a, FIRST)) % step
-    return distance < size_a or distance + size_b > step

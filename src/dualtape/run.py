@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +13,6 @@ from .activation import activate_value, activated_type
 from .draws import SEVERAL_EVALUATIONS, Draws, draws_at_random, holds_generator
 from .emit import invoke
 from .errors import ArgumentError, NotScalarError
-from .layouts import emit_layout, may_share
 from .numbertype import NumberType, level, partial_type, tuple_like
 from .partials import PartialsType
 from .plan import Plan, structured
@@ -22,10 +20,6 @@ from .plan import Plan, structured
 __all__ = ["CHUNKS", "Run", "pick_chunk", "seed_leaf", "sweep"]
 
 CHUNKS = (1, 2, 4, 8, 16)
-_SHARED = (
-    "{}: the function writes to argument {}, which shares memory with argument {}; the derivative "
-    "works on copies, which do not. Pass arrays with memory of their own (np.copy)."
-)
 DEFAULT_CHUNK = 8  # two AVX2 registers or one of AVX-512; benchmarks/bench_ode.py compares
 
 
@@ -166,7 +160,6 @@ class Run:
         Where the user's function raises, all is dropped, or the code of `on_error` runs.
         """
         self.repeat_draws()
-        self._refuse_shared(on_error or self.clean_up)
         plan, made, args = self.plan, [], []
         active_types = [plan.active_leaf(ty) for ty, _, _ in found]
         pending = iter(list(zip(active_types, seeded, strict=True)))
@@ -195,31 +188,6 @@ class Run:
                 message = (plan.not_scalar(),)
                 self.context.call_conv.return_user_exc(self.builder, NotScalarError, message)
         return result
-
-    def _refuse_shared(self, clean_up: Any) -> None:
-        """Raise where what the function writes to one array would change another, but not here.
-
-        What it writes to is a copy.
-        """
-        leaves = [
-            (i, ty, value)
-            for i, pair in enumerate(zip(self.plan.packed, self.values, strict=True))
-            for ty, value in self.items(*pair)
-            if isinstance(ty, types.Array)
-        ]
-        for (i, a, value), (j, b, other) in itertools.combinations(leaves, 2):
-            if i not in self.plan.effects.stored and j not in self.plan.effects.stored:
-                continue
-            at, of = (i, j) if i in self.plan.effects.stored else (j, i)
-            words = [
-                (types.int64, emit_layout(self.context, self.builder, ty, array))
-                for ty, array in ((a, value), (b, other))
-            ]
-            sizes = (types.intp, self.size_of(a.dtype)), (types.intp, self.size_of(b.dtype))
-            with cgutils.if_unlikely(self.builder, self.kernel(may_share, *words, *sizes)):
-                clean_up()
-                message = (_SHARED.format(self.plan.name, at, of),)
-                self.context.call_conv.return_user_exc(self.builder, ArgumentError, message)
 
     def keep_draws(self, several: Any) -> None:
         """Let all evaluations that follow, several or not, draw the same random numbers."""

@@ -16,13 +16,15 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import typed
 from numba.core import ir
+from numba.core.dispatcher import Dispatcher
 
+from .elementary import value
 from .fresh import NEW_METHODS, NO_VIEWS, is_in, makes_new
 
 __all__ = ["DEEPEST", "Effects", "Showing", "constant_of"]
@@ -38,6 +40,9 @@ _SPLITTING = {
     np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit, np.broadcast_arrays,
 }  # fmt: skip
 _METHOD_DEPTHS = {"pop": -1, "get": -1, "setdefault": -1, "values": 0, "copy": 0, "items": 1}
+
+
+_CONSTANTS = type | ModuleType | FunctionType | Dispatcher | np.dtype | str
 
 
 class Effects(NamedTuple):
@@ -205,7 +210,9 @@ class Showing:
             return Called(given, 1 + max(1, deepest), [])
         if isinstance(function, type) and issubclass(function, tuple):
             return Called(given, 1 + deepest, [])
-        if (getattr(function, "__module__", None) or "").partition(".")[0] == "numpy":
+        if function is value:
+            return Called(given, 0, [])
+        if _is_numpy(function):
             known = not isinstance(function, type)  # np.nditer gives tuples of views
             return Called(given, int(is_in(function, _SPLITTING)) if known else DEEPEST, [])
         found = None if function is None else self.effects_of(function, expr)
@@ -257,6 +264,25 @@ class Showing:
         if made.op in ("getitem", "static_getitem"):
             return [made.value]
         return list(made.list_vars())
+
+    def operands(self, made: Any) -> list[Any]:
+        """Return the variables of which a definition may show memory that can be written to."""
+        return [
+            var
+            for var in self.shown_by(made) or ()
+            if var.name not in self.scalars
+            and not isinstance(constant_of(self.func_ir, var), _CONSTANTS)
+            and not all(
+                isinstance(d, ir.Const) for d in self.func_ir._definitions.get(var.name, [None])
+            )
+        ]
+
+    def keeps_type(self, made: Any) -> bool:
+        """Whether what a definition shows are elements of the type that they have elsewhere."""
+        if made.op != "call":
+            return True
+        function = constant_of(self.func_ir, made.func)
+        return _is_numpy(function) and function is not np.frombuffer
 
     def makes(self, made: Any) -> bool:
         """Whether a definition makes what it shows, or holds it, as far as is known."""
@@ -318,6 +344,10 @@ class Showing:
     def joined(self) -> Iterator[tuple[str, set[str]]]:
         """Iterate over containers, by their roots, and names of what is put into them."""
         yield from self._joined.items()
+
+
+def _is_numpy(function: Any) -> bool:
+    return (getattr(function, "__module__", None) or "").partition(".")[0] == "numpy"
 
 
 def items_of(made: Any) -> Any:

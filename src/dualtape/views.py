@@ -10,6 +10,7 @@ them all: a conversion that copies memory which an operand may show is refused.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 from numba.core import types
@@ -22,13 +23,21 @@ from .numbertype import PLAIN, NumberType, level
 
 __all__ = ["refuse_lost_writes", "view_activator"]
 
-_NUMBERS: dict[Any, NumberType] = {}
-"""The intrinsics that convert what may be a view, with their numbers."""
+_MADE: dict[Any, tuple[NumberType, bool]] = {}
+"""The intrinsics that convert what may be a view, with what they were made for."""
 
 
 @functools.cache
-def view_activator(number: NumberType) -> Any:
-    """Return the intrinsic that turns a value, which may show others, into one of `number`."""
+def view_activator(number: NumberType, *, keeps_type: bool) -> Any:
+    """Return the intrinsic that turns a value, which may show others, into one of `number`.
+
+    Parameters
+    ----------
+    number : NumberType
+    keeps_type : bool
+        Whether elements are shown as what they are: as ``np.asarray(k, np.float64)`` of integers
+        cannot be a view, and ``k.view(np.float64)`` is one.
+    """
 
     @intrinsic
     def activated_view(typingctx: Any, value: Any, shown: Any) -> Any:
@@ -42,7 +51,7 @@ def view_activator(number: NumberType) -> Any:
     # Made while a compilation is under way: its contexts must learn of the new function.
     cpu_target.typing_context.refresh()
     cpu_target.target_context.refresh()
-    _NUMBERS[activated_view] = number
+    _MADE[activated_view] = number, keeps_type
     return activated_view
 
 
@@ -54,13 +63,15 @@ def refuse_lost_writes(state: Any) -> None:
     state : object
         Numba's state of one compilation, after type inference.
     """
-    for block in state.func_ir.blocks.values() if _NUMBERS else ():
+    for block in state.func_ir.blocks.values() if _MADE else ():
         for call in block.find_exprs(op="call"):
-            number = _NUMBERS.get(getattr(state.typemap[call.func.name], "typing_key", None))
-            if number is None:
+            made = _MADE.get(getattr(state.typemap[call.func.name], "typing_key", None))
+            if made is None:
                 continue
+            number, keeps_type = made
             value, shown = state.calltypes[call].args
-            if _is_copied(value, number) and any(_shows_plain(ty, number) for ty in shown):
+            types_shown = set(_element_types(value)) if keeps_type else None
+            if _is_copied(value, number) and _shows_plain(shown, number, types_shown):
                 raise UnsupportedFunctionError(_LOST.format(call.loc.line, call.loc.filename))
 
 
@@ -78,14 +89,26 @@ def _is_copied(ty: Any, number: NumberType) -> bool:
     return isinstance(ty, types.Array | types.List) and activated_type(ty, number) != ty
 
 
-def _shows_plain(ty: Any, number: NumberType) -> bool:
-    """Whether memory that holds no numbers of this level may be written to through a value."""
+def _element_types(ty: Any) -> Iterator[Any]:
+    """Iterate over the types of elements of the arrays and lists in a value."""
     if isinstance(ty, types.BaseTuple):
-        return any(_shows_plain(item, number) for item in ty)
-    if isinstance(ty, types.Array):
-        return ty.mutable and level(ty.dtype) < number.level
-    if isinstance(ty, types.List):
-        return level(ty.dtype) < number.level
+        for item in ty:
+            yield from _element_types(item)
+    elif isinstance(ty, types.Array | types.List):
+        yield ty.dtype
+
+
+def _shows_plain(ty: Any, number: NumberType, wanted: set[Any] | None) -> bool:
+    """Whether memory that holds no numbers of this level may be written to through a value.
+
+    Only elements of the types in `wanted` count, if there is such a set.
+    """
+    if isinstance(ty, types.BaseTuple):
+        return any(_shows_plain(item, number, wanted) for item in ty)
+    if isinstance(ty, types.Array | types.List):
+        is_shown = wanted is None or ty.dtype in wanted
+        is_written = getattr(ty, "mutable", True)
+        return is_written and is_shown and level(ty.dtype) < number.level
     return not isinstance(types.unliteral(ty), (_EMPTY, NumberType, *PLAIN))
 
 
