@@ -220,12 +220,11 @@ TABLE = np.array([3.0, 4.0])
 
 
 @case
-def arrays_of_another_type(x):
-    k, h = np.zeros(2, np.int64), np.ones(2, np.float32)
-    a, b = np.asarray(k, np.float64), np.asarray(h, np.float64)
+def array_of_another_type(x):
+    k = np.zeros(2, np.int64)
+    a = np.asarray(k, np.float64)
     a[1] = x[0] * x[1]
-    b[0] = x[2]
-    return a[1] * b[0] + k[1] + h[0] * x[3] * ad.value(b)[1]
+    return a[1] * x[2] + k[1] * x[3]
 
 
 # Bytes

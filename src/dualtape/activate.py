@@ -4,7 +4,8 @@ The twin is the same Python function, compiled by a Numba pipeline with one more
 no globals are edited.  With the argument types of the call at hand, the pass
 
 * sends calls of other user functions to their twins, and `scipy.special` names to rules;
-* makes the arrays that active numbers are stored in arrays of numbers (see `aliasing`);
+* makes the arrays that active numbers are stored in arrays of numbers (see `aliasing`), whose bytes
+  count as those of floats (see `bytecounts`);
 * evaluates transforms named in the function (``grad(g)(x)``), so that derivatives nest.
 
 Without an active argument it changes nothing but the callees, and the twin is the function.
