@@ -26,14 +26,15 @@ FLOORS = [
     ["number", "dual", "hyperdual", "active"],
     [
         "elementary", "watched", "absent", "base_two", "constructors", "seed", "read", "conversion",
-        "arraykernels", "kinks", "ordering",
+        "arraykernels", "kinks", "ordering", "bytecounts",
         "combining", "filling", "arrays", "elementwise", "elementblock", "elementloop", "stencil",
         "relaxations", "sweeps", "adjoints", "blocks", "borrowing", "matmul", "replay",
         "fortran", "layouts", "blas", "lapack", "planes", "solving", "determinants", "symmetric",
         "linalg", "dependence", "elimination",
     ],
     [
-        "aliasing", "increments", "pending", "labels", "scalars", "influence", "wild", "squares",
+        "fresh", "showing", "aliasing", "effects", "views", "increments", "pending", "labels",
+        "scalars", "influence", "wild", "squares",
         "fusion", "lists", "inference", "choice", "activation", "activate", "fingerprint", "plan",
         "draws", "run", "outputs", "forward", "second",
         "reverse", "over_reverse", "pullback", "recomputing", "loop", "alternative", "retell",

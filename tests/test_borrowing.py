@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import dualtape as ad
+from dualtape.showing import Effects
 
 N = 40
 RNG = np.random.default_rng(11)
@@ -177,7 +178,7 @@ def test_a_tape_forgets_what_it_borrowed():
 
 def test_this_file_would_see_a_missing_copy(monkeypatch):
     """With all arguments borrowed, also those written to, the gradient is one of zeros."""
-    monkeypatch.setattr("dualtape.plan.writes_of", lambda function: frozenset())
+    monkeypatch.setattr("dualtape.plan.effects_on", lambda function, arg_types: Effects())
 
     def f(a, x):
         y = a @ x

@@ -4,7 +4,8 @@ The twin is the same Python function, compiled by a Numba pipeline with one more
 no globals are edited.  With the argument types of the call at hand, the pass
 
 * sends calls of other user functions to their twins, and `scipy.special` names to rules;
-* makes the arrays that active numbers are stored in arrays of numbers (see `aliasing`);
+* makes the arrays that active numbers are stored in arrays of numbers (see `aliasing`), whose bytes
+  count as those of floats (see `bytecounts`);
 * evaluates transforms named in the function (``grad(g)(x)``), so that derivatives nest.
 
 Without an active argument it changes nothing but the callees, and the twin is the function.
@@ -36,10 +37,12 @@ from numba.np.ufunc.array_exprs import RewriteArrayExprs
 
 from ._rule import Rule
 from .activation import activator, item_activator
-from .aliasing import Aliases, constant_of, writes_of
+from .aliasing import Aliases
+from .bytecounts import ATTRIBUTES
 from .choice import choose_by_number
 from .constructors import refuse_foreign_numbers
 from .conversion import array_from
+from .effects import depth_of_type, effects_of_call
 from .elementary import SCIPY
 from .errors import ArgumentError, MissingRuleError, UnsupportedFunctionError
 from .fusion import Fuse, FusePlain
@@ -53,8 +56,10 @@ from .memory import Forgetful, remembered
 from .numbertype import NumberType, highest_number, level
 from .pending import record_pending
 from .scalars import scalars_of
+from .showing import constant_of
 from .squares import smooth_squares
 from .stencil import is_stencil, stencil_twin
+from .views import refuse_lost_writes, view_activator
 from .wild import watch_products
 
 __all__ = ["ActivatingCompiler", "is_user_function", "twin"]
@@ -83,12 +88,14 @@ class Activate(FunctionPass):
         self._replace_callees(func_ir, active=number is not None)
         if number is not None:
             scalars = scalars_of(func_ir, state.args)
-            written = self._activate_arrays(func_ir, number, scalars)
+            written = self._activate_arrays(func_ir, number, scalars, state.args)
             if not self.labels:
                 func_ir._definitions = build_definitions(func_ir.blocks)
                 smooth_squares(func_ir, written)
                 func_ir._definitions = build_definitions(func_ir.blocks)
                 drop_derivatives(func_ir, scalars)
+            func_ir._definitions = build_definitions(func_ir.blocks)
+            _count_as_plain(func_ir)
         if number is not None and number.slots:
             func_ir._definitions = build_definitions(func_ir.blocks)
             if self.labels:
@@ -127,13 +134,13 @@ class Activate(FunctionPass):
         call = statement.value
         function = constant_of(func_ir, call.func)
         if function is np.float64:
-            return self._with_function(statement, "float", float)
+            return _with_function(statement, "float", float)
         if function is np.array and active:
-            return self._with_function(statement, "array_from", array_from)
+            return _with_function(statement, "array_from", array_from)
         if _is_in(function, APPLIED_TRANSFORMS):
             applied = APPLIED_TRANSFORMS[function](_static(func_ir, call.args[0]))
             call.args = call.args[1:]
-            return self._with_function(statement, applied.__name__, applied)
+            return _with_function(statement, applied.__name__, applied)
         if _is_in(function, STATIC_TRANSFORMS):
             arguments = [_static(func_ir, var) for var in call.args]
             options = {name: _static(func_ir, var) for name, var in call.kws}
@@ -142,19 +149,13 @@ class Activate(FunctionPass):
             func_ir._definitions[statement.target.name] = [statement.value]
         return []
 
-    @staticmethod
-    def _with_function(statement: Any, name: str, function: Any) -> list[Any]:
-        """Let a call statement call another function."""
-        loc = statement.loc
-        var = ir.Var(statement.target.scope, mk_unique_var("$function"), loc)
-        statement.value.func = var
-        return [ir.Assign(ir.Global(name, function, loc), var, loc)]
-
-    def _activate_arrays(self, func_ir: Any, number: NumberType, scalars: set[str]) -> set[str]:
+    def _activate_arrays(
+        self, func_ir: Any, number: NumberType, scalars: set[str], arg_types: Any
+    ) -> set[str]:
         """Let arrays hold numbers where these are stored; return names of what is written to."""
-        aliases = Aliases(func_ir, writes_of)
-        written = aliases.written() - scalars
-        activated = activator(number)
+        depths = [depth_of_type(ty) for ty in arg_types]
+        aliases = Aliases(func_ir, effects_of_call, depths, scalars)
+        written = aliases.written()
         for block in func_ir.blocks.values():
             body = []
             for statement in block.body:
@@ -167,20 +168,38 @@ class Activate(FunctionPass):
                     name = statement.target.name
                     made = aliases.is_constructor(statement.value)
                     if name in written or (made and aliases.escapes(name)):
-                        body += self._converted(block.scope, statement, activated)
+                        activated, shown = activator(number), aliases.operands(statement.value)
+                        if shown:  # it may be a view of these
+                            keeps_type = aliases.keeps_type(statement.value)
+                            activated = view_activator(number, keeps_type=keeps_type)
+                        body += _converted(block.scope, statement, shown, activated)
             block.body = body
         return written
 
-    @staticmethod
-    def _converted(scope: Any, statement: Any, activated: Any) -> list[Any]:
-        target, loc = statement.target, statement.loc
-        statement.target = ir.Var(scope, mk_unique_var("$plain"), loc)
-        function = ir.Var(scope, mk_unique_var("$activated"), loc)
-        call = ir.Expr.call(function, [statement.target], (), loc)
-        return [
-            ir.Assign(ir.Global("activated", activated, loc), function, loc),
-            ir.Assign(call, target, loc),
-        ]
+
+def _with_function(statement: Any, name: str, function: Any) -> list[Any]:
+    """Let a call statement call another function."""
+    loc = statement.loc
+    var = ir.Var(statement.target.scope, mk_unique_var("$function"), loc)
+    statement.value.func = var
+    return [ir.Assign(ir.Global(name, function, loc), var, loc)]
+
+
+def _converted(scope: Any, statement: Any, shown: list[Any], activated: Any) -> list[Any]:
+    """Let a statement make what is converted to its target by those that are returned."""
+    target, loc = statement.target, statement.loc
+    statement.target = ir.Var(scope, mk_unique_var("$plain"), loc)
+    function = ir.Var(scope, mk_unique_var("$activated"), loc)
+    body: list[Any] = []
+    given = [statement.target]
+    if shown:
+        given.append(ir.Var(scope, mk_unique_var("$shown"), loc))
+        body.append(ir.Assign(ir.Expr.build_tuple(shown, loc), given[1], loc))
+    return [
+        *body,
+        ir.Assign(ir.Global("activated", activated, loc), function, loc),
+        ir.Assign(ir.Expr.call(function, given, (), loc), target, loc),
+    ]
 
 
 def _item_converted(scope: Any, statement: Any, item: Any, number: NumberType) -> list[Any]:
@@ -199,6 +218,20 @@ def _item_converted(scope: Any, statement: Any, item: Any, number: NumberType) -
         ir.Assign(ir.Global("activated_item", activated, loc), function, loc),
         ir.Assign(ir.Expr.call(function, [item], (), loc), made, loc),
     ]
+
+
+def _count_as_plain(func_ir: Any) -> None:
+    """Let the bytes of arrays be counted as in the plain function."""
+    for block in func_ir.blocks.values():
+        body: list[Any] = []
+        for statement in block.body:
+            made: Any = getattr(statement, "value", None)
+            is_field = isinstance(made, ir.Expr) and made.op == "getattr"
+            if is_field and made.attr in ATTRIBUTES and constant_of(func_ir, made.value) is None:
+                statement.value = ir.Expr.call(made.value, [made.value], (), made.loc)
+                body += _with_function(statement, made.attr, ATTRIBUTES[made.attr])
+            body.append(statement)
+        block.body = body
 
 
 def _name_functions(func_ir: Any, arg_types: Any) -> None:
@@ -300,6 +333,7 @@ class RewritesForNumbers(NopythonRewrites):
     def run_pass(self, state: Any) -> bool:
         """Run on one function."""
         refuse_foreign_numbers(state)
+        refuse_lost_writes(state)
         if not any(highest_number(ty) is not None for ty in state.typemap.values()):
             return bool(super().run_pass(state))
         watch_products(state)

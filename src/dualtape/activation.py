@@ -17,7 +17,13 @@ from .emit import invoke
 from .numbertype import NumberType, level, tuple_like
 from .seed import list_to_numbers, to_numbers
 
-__all__ = ["activate_value", "activated_type", "activator", "item_activator"]
+__all__ = [
+    "activate_value",
+    "activated_type",
+    "activation_type",
+    "activator",
+    "item_activator",
+]
 
 
 def activated_type(ty: Any, number: NumberType) -> Any:
@@ -33,6 +39,16 @@ def activated_type(ty: Any, number: NumberType) -> Any:
             ty, [_active_field(t, number) if named else activated_type(t, number) for t in ty]
         )
     return ty
+
+
+def activation_type(typingctx: Any, ty: Any, number: NumberType) -> Any:
+    """Return the same, and compile what converts such values."""
+    target = activated_type(ty, number)
+    for kind, kernel in ((types.Array, to_numbers), (types.List, list_to_numbers)):
+        if isinstance(ty, kind) and target != ty:
+            like = target.dtype
+            typingctx.resolve_value_type(kernel).get_call_type(typingctx, (ty, like), {})
+    return target
 
 
 def _active_item(ty: Any, number: NumberType) -> Any:
@@ -57,11 +73,7 @@ def activator(number: NumberType) -> Any:
 
     @intrinsic
     def activated(typingctx: Any, value: Any) -> Any:
-        target = activated_type(value, number)
-        for ty, kernel in ((types.Array, to_numbers), (types.List, list_to_numbers)):
-            if isinstance(value, ty) and target != value:
-                like = target.dtype
-                typingctx.resolve_value_type(kernel).get_call_type(typingctx, (value, like), {})
+        target = activation_type(typingctx, value, number)
 
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             return activate_value(context, builder, sig.args[0], args[0], number)

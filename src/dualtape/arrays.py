@@ -27,6 +27,7 @@ from numba.extending import lower_builtin
 from . import (  # noqa: F401
     absent,
     base_two,
+    bytecounts,
     combining,
     conversion,
     filling,
@@ -250,7 +251,8 @@ class _RoutedWithScalars(_Routed):
 
 class _RoutedSequences(_Routed):
     def _wanted(self, args: Any) -> bool:
-        return super()._wanted(args) and not any(isinstance(arg, types.Array) for arg in args)
+        has_dtype = len(args) > 1
+        return super()._wanted(args) and (has_dtype or not isinstance(args[0], types.Array))
 
 
 def _call_kernel(kernel: Any) -> Callable[..., Any]:
@@ -299,6 +301,7 @@ METHODS = {
     "fill": kernels.fill,
     "astype": conversion.as_type,
     **ordering.SORT_METHODS,
+    **bytecounts.METHODS,
 }
 
 
@@ -344,11 +347,12 @@ for _target, _kernel in {
     kinks.square_of_deviation: kernels.variance,
     **ordering.STATISTICS,
     **combining.COMBINATIONS,
+    **bytecounts.ROUTED,
 }.items():
     route(_target, _kernel)
 route(np.searchsorted, kernels.search, _RoutedWithScalars)
 for _target, _kernel in (
-    ordering.ACTIVE_POINTS | combining.FROM_SCALARS | filling.FROM_SCALARS
+    ordering.ACTIVE_POINTS | combining.FROM_SCALARS | filling.FROM_SCALARS | bytecounts.FROM_SCALARS
 ).items():
     route(_target, _kernel, _RoutedWithScalars)
 for _target, _kernel in combining.FROM_SEQUENCES.items():

@@ -72,6 +72,7 @@ def checkpoint(f: Callable[..., Any]) -> Any:
         name = f"checkpoint({name_of(function)})"
         driver = checkpoint_driver(twin(function), "checkpoint")
         made = Transform(same_signature(py_func_of(function)), driver, (), name)
+        made.shows_arguments = True  # in forward mode it is a plain call
         return cached(made, function, "checkpoint")
 
     return remembered(function, "checkpoint", make)
@@ -136,9 +137,10 @@ def loop_function(step: Callable[..., Any]) -> Transform:
 
     def make() -> Transform:
         name = f"checkpoint_loop({name_of(function)})"
-        return Transform(
-            same_signature(_loop_signature), loop_driver(twin(function), name), (), name
-        )
+        signature, driver = same_signature(_loop_signature), loop_driver(twin(function), name)
+        made = Transform(signature, driver, (), name)
+        made.shows_arguments = True  # the state, where there are no steps
+        return made
 
     return remembered(function, "checkpoint_loop", make)
 

@@ -16,8 +16,8 @@ from numba.core import ir
 from numba.core.dispatcher import Dispatcher
 from numba.core.ir_utils import mk_unique_var
 
-from .aliasing import constant_of
 from .memory import remembered
+from .showing import constant_of
 
 __all__ = ["choose_by_number"]
 

@@ -14,7 +14,7 @@ from numba.extending import register_jitable
 
 from ._jit import kernel, specialized
 from .arraykernels import dot, extreme, outer, primal_of
-from .conversion import array_of, promoted_zero, values
+from .conversion import as_array, promoted_zero, values
 from .elementary import value
 from .kinks import euclidean
 from .matmul import number_like, tracked_squares
@@ -412,4 +412,4 @@ COMBINATIONS = {
     np.array_equal: array_equal,
 }
 FROM_SCALARS = {np.linspace: linspace, np.append: append}
-FROM_SEQUENCES = {np.asarray: array_of}
+FROM_SEQUENCES = {np.asarray: as_array}

@@ -23,6 +23,7 @@ from .numbertype import (
     highest_number,
     holds_numbers,
     promote,
+    root,
     tuple_like,
 )
 from .read import values_of
@@ -259,6 +260,33 @@ def _converted(a: Any, dtype: Any) -> Any:
     if isinstance(wanted, types.Integer | types.Boolean):
         raise IntegerConversionError(INTEGER_CONVERSION)
     return lambda a, dtype: a.copy()
+
+
+@kernel
+def as_array(items: Any, dtype: Any = None) -> Any:
+    """np.asarray: an array itself where the type of its elements does not change."""
+    return with_dtype(items, dtype)
+
+
+def with_dtype(items: Any, dtype: Any) -> Any:
+    """Return an array or a copy (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(with_dtype)
+def _with_dtype(items: Any, dtype: Any) -> Any:
+    def from_items(items: Any, dtype: Any) -> Any:
+        return array_from(items, dtype)
+
+    def copied(items: Any, dtype: Any) -> Any:
+        return as_type(items, dtype)
+
+    if not isinstance(items, types.Array):
+        return from_items
+    missing = dtype is None or isinstance(dtype, types.NoneType | types.Omitted)
+    if missing or getattr(dtype, "dtype", None) == root(items.dtype):
+        return lambda items, dtype: items
+    return copied
 
 
 @kernel

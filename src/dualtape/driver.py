@@ -48,6 +48,7 @@ class Transform(Forgetful):
 
     is_derivative = True
     copies_arguments = True
+    shows_arguments = False  # whether a result may share memory with an argument
 
     def __init__(
         self,

@@ -29,14 +29,15 @@ from numba.core.ir_utils import mk_unique_var, replace_vars_inner
 from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import lower_builtin
 
-from .aliasing import constant_of, is_in
 from .conversion import values
 from .elementary import PRIMAL_ONLY, type_global
 from .emit import invoke, unwrap, wrap
+from .fresh import is_in
 from .jets import primal
 from .kinks import norm_without_derivative, smooth
 from .numbertype import NumberType, holds_numbers, level, root
 from .scalars import elementwise_function
+from .showing import constant_of
 
 __all__ = ["drop_derivatives"]
 

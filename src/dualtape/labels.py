@@ -16,11 +16,11 @@ from numba.extending import lower_builtin
 
 from ._jit import kernel
 from .adjoints import row_of
-from .aliasing import constant_of
 from .elementary import type_global
 from .emit import invoke
 from .numbertype import NumberType
 from .seed import flattened
+from .showing import constant_of
 from .tape import tape_at
 
 __all__ = ["LABELS", "Label", "label_operations"]

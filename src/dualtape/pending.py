@@ -22,10 +22,10 @@ from numba.core.ir_utils import build_definitions, mk_unique_var
 from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import lower_builtin
 
-from .aliasing import constant_of
 from .elementary import ELEMENTWISE, type_global, value
 from .increments import PLAIN_OPERATOR as INCREMENTS
 from .influence import without_derivative
+from .showing import constant_of
 
 __all__ = ["KEEP", "record_pending"]
 

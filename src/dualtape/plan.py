@@ -14,7 +14,7 @@ from numba.core import types
 
 from . import arrays, constructors, linalg  # noqa: F401  # register what works on numbers
 from .activation import activated_type
-from .aliasing import writes_of
+from .effects import effects_on
 from .errors import ArgumentError, NotScalarError
 from .numbertype import (
     NumberType,
@@ -87,7 +87,7 @@ class Plan:
         narrow = all(element(ty) == types.float32 for arg in self.inputs for ty in leaves(arg))
         plain = types.float32 if narrow else types.float64
         self.base = max(numbers, key=level, default=plain)
-        self.written = writes_of(twin)
+        self.effects = effects_on(twin, self.packed)
         self.in_place = False  # whether the result is what the function writes to an argument
 
     def _positions(self, argnums: tuple[int, ...]) -> tuple[int, ...]:
@@ -131,7 +131,7 @@ class Plan:
             if i in self.argnums:
                 active.append(map_leaves(ty, self.active_leaf))
             else:
-                active.append(self._writable(ty) if i in self.written else ty)
+                active.append(self._writable(ty) if i in self.effects.written else ty)
         self.active = tuple(active)
         twin_type = self.typingctx.resolve_value_type(self.twin)
         self.result = twin_type.get_call_type(self.typingctx, self.active, {}).return_type

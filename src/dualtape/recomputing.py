@@ -17,7 +17,6 @@ from numba.core import types
 from . import blocks, replay
 from .active import Active
 from .adjoints import make_tracked
-from .aliasing import stored_arguments
 from .draws import refuse_draws
 from .emit import invoke
 from .errors import ArgumentError
@@ -76,7 +75,7 @@ def plan_of(typingctx: Any, twin: Any, packed: Any, number: NumberType, name: st
     arrays = (
         i for i, ty in enumerate(packed) if any(isinstance(t, types.Array) for t in leaves(ty))
     )
-    written = stored_arguments(twin) & frozenset(arrays)
+    written = plan.effects.stored & frozenset(arrays)
     if written:
         raise ArgumentError(
             f"{plan.name}: the function writes to its argument {min(written)}, and a "

@@ -105,7 +105,7 @@ class Run:
     def constants(self) -> Iterator[tuple[Any, Any]]:
         """Iterate over the leaves that are neither differentiated nor written to."""
         for i, (ty, value) in enumerate(zip(self.plan.packed, self.values, strict=True)):
-            if i not in self.plan.argnums and i not in self.plan.written:
+            if i not in self.plan.argnums and i not in self.plan.effects.written:
                 yield from self.items(ty, value)
 
     def buffers(self, found: list[Any]) -> list[Any]:
@@ -168,7 +168,7 @@ class Run:
             if i in differentiated:
                 args.append(differentiated[i])
                 continue
-            if i in plan.written:  # every sweep starts from what the caller passed
+            if i in plan.effects.written:  # every sweep starts from what the caller passed
                 made.append((plan.active[i], self.copied(ty, value)))
                 args.append(made[-1][1])
             else:

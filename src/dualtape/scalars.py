@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numba.core import ir, types
 
-from .aliasing import constant_of, is_in
 from .elementary import ELEMENTWISE
+from .fresh import inputs_of, is_in
 from .numbertype import PLAIN, NumberType
+from .showing import constant_of
 
 __all__ = ["NUMBERS_ONLY", "elementwise_function", "scalars_of"]
 
@@ -23,8 +24,6 @@ _REFUSED = {int, range, complex}
 """Conversions that lose a derivative; the refusal does not depend on who uses the result."""
 NUMBERS_ONLY = {np.clip, operator.truth, *(getattr(math, f, None) for f in ("fmod", "cbrt"))}
 """What Numba does not have for plain numbers."""
-_INPUTS = {np.clip: 3, np.round: 2}
-"""How many arguments are read; one more is written to."""
 
 
 def elementwise_function(func_ir: Any, made: Any) -> Any:
@@ -36,8 +35,9 @@ def elementwise_function(func_ir: Any, made: Any) -> Any:
     function = constant_of(func_ir, made.func)
     if not is_in(function, ELEMENTWISE) or function in _REFUSED | NUMBERS_ONLY:
         return None
-    inputs = getattr(function, "nin", _INPUTS.get(function, len(made.args)))
-    return function if len(made.args) <= inputs else None  # else one is written to
+    inputs = inputs_of(function)
+    is_read_only = inputs is None or len(made.args) <= inputs
+    return function if is_read_only else None
 
 
 def scalars_of(func_ir: Any, arg_types: Any) -> set[str]:
@@ -71,8 +71,8 @@ class _Scalars:
             return False
         if made.op in ("getitem", "static_getitem"):
             return self._is_element(made, names)
-        if made.op == "pair_first":  # what `for i in range(n)` gives
-            return self._is_counter(made.value)
+        if made.op == "pair_first":  # what a loop gives
+            return self._is_counted(made.value)
         if made.op == "phi":
             return all(var.name in names for var in made.incoming_values if isinstance(var, ir.Var))
         operands = made.args if made.op == "call" else made.list_vars()
@@ -93,13 +93,17 @@ class _Scalars:
         variables = index.items if getattr(index, "op", None) == "build_tuple" else [made.index]
         return len(variables) == ty.ndim and all(var.name in names for var in variables)
 
-    def _is_counter(self, pair: Any) -> bool:
+    def _is_counted(self, pair: Any) -> bool:
+        """Whether a loop runs over a range, or over a vector that is an argument."""
         for op in ("iternext", "getiter"):
             made = self._origin(pair)
             if getattr(made, "op", None) != op:
                 return False
             pair = made.value
         made = self._origin(pair)
+        if isinstance(made, ir.Arg):
+            ty = self.arg_types[made.index]
+            return isinstance(ty, types.Array) and ty.ndim == 1
         return getattr(made, "op", None) == "call" and constant_of(self.func_ir, made.func) is range
 
     def _origin(self, var: Any) -> Any:

@@ -23,7 +23,6 @@ import numpy as np
 from numba.core import ir
 from numba.core.ir_utils import mk_unique_var
 
-from .aliasing import constant_of
 from .kinks import (
     smooth,
     square_of_absolute,
@@ -32,6 +31,7 @@ from .kinks import (
     square_of_norm,
     square_of_root,
 )
+from .showing import constant_of
 
 __all__ = ["smooth_squares"]
 

@@ -48,6 +48,7 @@ def stencil_twin(stencil: Any, twin: Callable[[FunctionType], Any]) -> Any:
 
 def _made(stencil: Any, kernel: Any) -> Any:
     loop = internal(stencil_loop(stencil, kernel))
+    loop.copies_arguments = True  # into a new array
     # Made while a compilation is under way: its contexts must learn of the new functions.
     cpu_target.typing_context.refresh()
     cpu_target.target_context.refresh()
