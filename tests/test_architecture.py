@@ -19,13 +19,13 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     [
         "errors", "symbols", "loading", "identity", "restoring", "diskcache", "store", "apart",
-        "linking", "_jit", "_rule", "known", "rules", "special", "memory", "schedule", "coloring",
-        "allocation", "verbose",
+        "linking", "_jit", "_rule", "known", "rules", "special", "memory", "positional", "schedule",
+        "coloring", "allocation", "verbose",
     ],
     ["byvalue", "partials", "emit", "numbertype", "jets", "tape", "pool", "recording"],
     ["number", "dual", "hyperdual", "active"],
     [
-        "elementary", "absent", "base_two", "constructors", "seed", "read", "conversion",
+        "elementary", "absent", "members", "base_two", "constructors", "seed", "read", "conversion",
         "arraykernels", "ordering",
         "combining", "filling", "arrays", "elementwise", "elementblock", "elementloop", "stencil",
         "relaxations", "sweeps", "adjoints", "blocks", "borrowing", "matmul", "replay",
@@ -33,11 +33,11 @@ FLOORS = [
         "linalg", "dependence", "elimination",
     ],
     [
-        "aliasing", "increments", "pending", "labels", "scalars", "influence", "fusion", "lists",
-        "inference", "choice", "activation", "activate", "fingerprint", "plan",
+        "aliasing", "casting", "increments", "pending", "labels", "scalars", "influence", "plainly",
+        "fusion", "lists", "inference", "choice", "activation", "activate", "fingerprint", "plan",
         "draws", "run", "outputs", "forward", "second",
         "reverse", "over_reverse", "pullback", "recomputing", "loop", "alternative", "retell",
-        "pipeline", "driver", "rulemaking", "making", "named", "modes", "sparse_reverse",
+        "failing", "pipeline", "driver", "rulemaking", "making", "named", "modes", "sparse_reverse",
     ],
     [
         "flattening", "products", "transforms", "calling", "score", "testing", "recorder", "graph",

@@ -314,7 +314,7 @@ def is_in(function: Any, functions: Any) -> bool:
 
 def _argument_names(function: Any) -> tuple[str, ...]:
     code = getattr(function, "py_func", function).__code__
-    return tuple(code.co_varnames[: code.co_argcount])
+    return tuple(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
 
 
 _in_progress: set[Any] = set()

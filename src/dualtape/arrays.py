@@ -37,7 +37,7 @@ from .elementary import (
 from .elementloop import emit_expression
 from .elementwise import Expression, Node, Operands, chosen, element, helper
 from .emit import invoke
-from .errors import IntegerConversionError
+from .errors import IntegerConversionError, MissingRuleError
 from .number import INTEGER_CONVERSION
 from .numbertype import PLAIN, NumberType, highest_number, holds_numbers, level, promote
 
@@ -255,6 +255,7 @@ METHODS = {
     "all": kernels.all_true,
     "fill": kernels.fill,
     "astype": conversion.as_type,
+    "view": conversion.view_as,
     **ordering.SORT_METHODS,
 }
 
@@ -265,6 +266,8 @@ class _Methods(AttributeTemplate):
     metadata = CPU_FIRST
 
     def generic_resolve(self, array: Any, name: str) -> Any:
+        if name in ("ctypes", "tobytes") and holds_numbers(array):
+            raise MissingRuleError(f".{name} of an array of active numbers: {conversion.BYTES}")
         kernel = METHODS.get(name)
         if kernel is None or not holds_numbers(array):
             return None

@@ -31,7 +31,7 @@ from .active import K_MAX
 from .emit import Emitted, call, find_emitted, quotient, unwrap, wrap
 from .errors import IntegerConversionError, MissingRuleError
 from .jets import level_of, primal
-from .number import INTEGER_CONVERSION, LARGEST_UNROLLED_POWER
+from .number import INTEGER_CONVERSION, LARGEST_UNROLLED_POWER, NO_COMPLEX
 from .numbertype import (
     PLAIN,
     NumberType,
@@ -390,7 +390,7 @@ def primal_is_true(x: Any) -> Any:
 register(bool, primal_is_true, _boolean)
 register(operator.truth, primal_is_true, _boolean)
 register(operator.not_, lambda x: call(operator.eq, primal(x), 0.0), _boolean)
-register(float, lambda x: x)
+register(float, lambda x: x, lambda _, args: with_root(args[0], types.float64))
 
 
 def _refuse_integer(typing_context: Any, args: Any) -> Any:
@@ -402,10 +402,7 @@ register(range, lambda *args: args[0], _refuse_integer)
 
 
 def _refuse_complex(typing_context: Any, args: Any) -> Any:
-    raise MissingRuleError(
-        "complex() of an active number: complex numbers have no derivative rules. Where a constant "
-        "is meant, write complex(dualtape.value(x))."
-    )
+    raise MissingRuleError(f"complex() of an active number: {NO_COMPLEX}")
 
 
 register(complex, lambda *args: args[0], _refuse_complex)

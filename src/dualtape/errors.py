@@ -57,7 +57,7 @@ class MissingRuleError(DualtapeError, TypeError):
 
 
 class UnsupportedFunctionError(DualtapeError, TypeError):
-    """Numba cannot compile the function, with or without derivatives."""
+    """The function cannot be compiled: by Numba itself, or not yet with derivatives."""
 
 
 class DerivativeMismatchError(DualtapeError, AssertionError):

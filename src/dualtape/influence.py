@@ -34,7 +34,7 @@ from .jets import primal
 from .numbertype import NumberType, root
 from .scalars import elementwise_function
 
-__all__ = ["drop_derivatives"]
+__all__ = ["drop_derivatives", "without_derivative"]
 
 
 def without_derivative(x: Any) -> Any:

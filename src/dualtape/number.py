@@ -360,6 +360,11 @@ INTEGER_CONVERSION = (
     "Where an index or a count is meant, write int(dualtape.value(x))."
 )
 
+NO_COMPLEX = (
+    "complex numbers have no derivative rules. Keep real and imaginary parts apart, or use "
+    "dualtape.value(x) where x should count as constant."
+)
+
 UFUNCS: dict[Any, Any] = {
     np.add: operator.add,
     np.subtract: operator.sub,
