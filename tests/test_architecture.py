@@ -25,8 +25,8 @@ FLOORS = [
     ["byvalue", "partials", "emit", "numbertype", "jets", "tape", "pool", "recording"],
     ["number", "dual", "hyperdual", "active"],
     [
-        "elementary", "absent", "members", "base_two", "constructors", "seed", "read", "conversion",
-        "arraykernels", "ordering",
+        "elementary", "absent", "mapped", "members", "base_two", "constructors", "seed", "read",
+        "conversion", "arraykernels", "ordering",
         "combining", "filling", "arrays", "elementwise", "elementblock", "elementloop", "stencil",
         "relaxations", "sweeps", "adjoints", "blocks", "borrowing", "matmul", "replay",
         "fortran", "layouts", "blas", "lapack", "planes", "solving", "determinants", "symmetric",

@@ -647,7 +647,7 @@ def mantissa_and_exponent(x):
 def truth_of_numbers(x):
     if not x[0]:
         return x[1]
-    return (x[0] and x[1]) * x[0] if bool(x[1]) else x[0]
+    return (x[0] and x[1]) * x[0] if bool(x[1]) and np.bool_(x[0]) else x[0]
 
 
 # What is not there
@@ -1000,6 +1000,32 @@ def test_errors_in_a_users_own_compiled_code():
 
     with pytest.raises(ad.UnsupportedFunctionError, match=r"grad\(inner\): line \d+ of"):
         outer(X)
+
+
+COUNTS = np.array([1.0, 3.0])
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_functions_of_scipy_on_constants(mode):
+    """Numba does not have them: a rule computes them of every element."""
+
+    def poisson(x):
+        rate = np.exp(x)
+        k = scipy.special.gammaln(COUNTS + 1.0) + scipy.special.xlogy(COUNTS, 2.0)
+        return np.sum(rate - COUNTS * np.log(rate) + k)
+
+    value, gradient = ad.value_and_grad(poisson, mode=mode)(X)
+    assert value == pytest.approx(poisson(X), rel=1e-15)
+    np.testing.assert_allclose(gradient, np.exp(X) - COUNTS, rtol=1e-14)
+
+
+def test_a_function_of_scipy_is_no_fault_of_another_line():
+    def f(x):
+        y = scipy.special.erf(x[0])
+        return max({y, x[1]})
+
+    with pytest.raises(NOT_YET[0], match=r"dualtape cannot differentiate .*max\(\{y"):
+        ad.grad(f)(X)
 
 
 def test_transforms_of_all_kinds_tell_of_errors():

@@ -364,6 +364,7 @@ class Twin(Forgetful):
     """The activated form of a user function."""
 
     is_derivative = True
+    is_twin = True
 
     def compile(self, sig: Any) -> Any:
         """Compile for argument types; what fails is noted for those who tell of it."""

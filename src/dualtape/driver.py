@@ -99,7 +99,7 @@ class Transform(Forgetful):
         if hasattr(self.emit, "seen"):
             given = self._expanded(args)
             self.emit.seen = sum(count_numbers(given[i]) for i in self._positions(len(given)))
-        with told_by(self.__name__, self._whole(args)), announced(self.__name__):
+        with told_by(self.__name__, lambda: self._whole(args)), announced(self.__name__):
             return super()._compile_for_args(*args, **kws)
 
     def _whole(self, args: tuple[Any, ...]) -> Failure | None:

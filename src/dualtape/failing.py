@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 __all__ = ["Failure", "compiling", "is_collecting", "told_by"]
@@ -44,15 +44,15 @@ def compiling(twin: Any, sig: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def told_by(name: str, whole: Failure | None = None) -> Iterator[None]:
+def told_by(name: str, whole: Callable[[], Failure | None] | None = None) -> Iterator[None]:
     """Raise our own error, in the name of a transform, for whatever its compilation raises.
 
     Parameters
     ----------
     name : str
         ``grad(f)``.
-    whole : Failure, optional
-        What is at fault where no twin was begun.
+    whole : callable, optional
+        Returns what is at fault where no twin was begun, a `Failure` or None.
     """
     before, _NOTES.failures = _NOTES.failures, []
     _NOTES.collectors += 1
@@ -63,7 +63,9 @@ def told_by(name: str, whole: Failure | None = None) -> Iterator[None]:
     except Exception as error:
         from .retell import account
 
-        failures = _NOTES.failures or ([] if whole is None else [whole])
+        failures = list(_NOTES.failures)
+        if not failures and whole is not None:
+            failures = [failure for failure in (whole(),) if failure is not None]
         told = account(error, name, failures)
         raise told from told.__cause__
     finally:

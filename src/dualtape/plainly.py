@@ -84,7 +84,7 @@ def plain_bytes(a: Any) -> Any:
 
 
 _SEEING: dict[Any, tuple[Callable[..., Any], int]] = {
-    **dict.fromkeys((str, repr, hash, ascii), (plain_value, 1)),
+    **dict.fromkeys((str, repr, hash, ascii, np.bool_), (plain_value, 1)),
     **dict.fromkeys((np.isclose, np.allclose), (plain_value, 2)),
     **dict.fromkeys((isinstance, hasattr, type, np.isscalar), (of_plain_kind, 1)),
     **dict.fromkeys((np.size, np.shape), (without_derivative, 1)),  # arrays are seen as they are

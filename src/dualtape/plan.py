@@ -12,7 +12,7 @@ from typing import Any
 
 from numba.core import types
 
-from . import arrays, constructors, linalg, members  # noqa: F401  # register what works on numbers
+from . import arrays, constructors, linalg, mapped, members  # noqa: F401  # register what works on numbers
 from .activation import activated_type
 from .aliasing import writes_of
 from .errors import ArgumentError, NotScalarError

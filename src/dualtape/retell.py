@@ -65,15 +65,33 @@ def account(error: Exception, name: str, failures: list[Any]) -> DualtapeError:
 
 
 def _refusal(failure: Any) -> Exception | None:
-    """Return what Numba says of the function without derivatives; None if it compiles."""
-    twin = failure.twin
+    """Return what Numba says of the function without derivatives; None if it compiles.
+
+    Functions of SciPy that have rules, and Python functions that are called, are none of Numba's
+    and no fault: what a twin compiles for plain arguments is not refused.
+    """
+    twin, plain_types = failure.twin, tuple(map(plain_type, failure.arg_types))
     function = same_signature(twin.py_func)  # which may be under compilation
     plain = CPUDispatcher(function, locals=twin.locals, targetoptions=twin.targetoptions)
+    refused = _raised_by(lambda: plain.compile(plain_types))
+    if refused is None or not getattr(twin, "is_twin", False):
+        return refused
+    second = _raised_by(lambda: twin.compile(plain_types))
+    if second is None or isinstance(second, DualtapeError):
+        return None
+    return refused if _place_of(refused) == _place_of(second) else second
+
+
+def _raised_by(compile_it: Any) -> Exception | None:
     try:
-        plain.compile(tuple(map(plain_type, failure.arg_types)))
+        compile_it()
     except Exception as error:  # Numba raises what happens to fail
         return error
     return None
+
+
+def _place_of(error: Exception) -> tuple[str, int] | None:
+    return _place_in(_plain(str(error))) or _raised_at(error)
 
 
 def _located(error: DualtapeError, name: str) -> DualtapeError:
@@ -115,8 +133,7 @@ _DRAWN = (
 def _refused(error: Exception, name: str, failure: Any) -> DualtapeError:
     """Return our account of a function that Numba itself does not compile."""
     text = _plain(str(error))
-    place = _place_in(text) or _raised_at(error)
-    where = _line(place, " ")
+    where = _line(_place_of(error), " ")
     captured = _CAPTURED.search(text)
     if captured is not None:
         return ArgumentError(
@@ -184,6 +201,8 @@ def _missing_rule(text: str, called: re.Match[str], source: str) -> str:
         return (
             f"calls {function} on an active number, and it is one of complex numbers; {NO_COMPLEX}"
         )
+    if "linalg." in source:
+        return f"calls {function} on active numbers, which has no derivative rule; {_LINALG}"
     return (
         f"calls {function} on an active number, which has no derivative rule; give it one with "
         "dualtape.custom_rule, or pass it dualtape.value(x) if it should count as constant."
@@ -193,6 +212,12 @@ def _missing_rule(text: str, called: re.Match[str], source: str) -> str:
 _STORED = (
     "stores an active number where a plain value is kept ({}); "
     "store dualtape.value(x) there, or let arrays, lists or tuples hold the number."
+)
+
+
+_LINALG = (
+    "write it with functions of np.linalg that have one (solve, inv, det, cholesky, eigh, lstsq), "
+    "or pass it dualtape.value(x) if it should count as constant."
 )
 
 
