@@ -512,6 +512,25 @@ def output_of_a_product(x):
     return np.sum(b * x)
 
 
+@program(NOT_YET)
+def output_of_clip(x):
+    b = np.zeros(2)
+    np.clip(x, 0.0, 0.55, b)  # here
+    return np.sum(b * x)
+
+
+@program(NOT_YET)
+def output_of_round(x):
+    b = np.zeros(2)
+    np.round(x, 1, b)  # here
+    return np.sum(b * x)
+
+
+@program(RIGHT)
+def rounded_to_digits(x):
+    return np.around(x, 1)[0] * x[1] + np.around(x[1] * 10.3) * x[0]
+
+
 # Complex numbers
 
 
@@ -976,6 +995,13 @@ def test_none_where_a_number_is_needed(mode):
         with pytest.raises(TypeError, match="expected float64, got None"):
             function(X)
     np.testing.assert_allclose(ad.grad(f, mode=mode)(X + 1.0), [1.6, 1.5], rtol=1e-15)
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_an_order_of_a_norm_without_rule(mode):
+    """Which order it is, is known only there."""
+    with pytest.raises(ad.ArgumentValueError, match=r"np\.linalg\.norm of a matrix"):
+        ad.grad(lambda x: np.linalg.norm(np.outer(x, x), 2), mode=mode)(X)
 
 
 @pytest.mark.parametrize("mode", ["forward", "reverse"])

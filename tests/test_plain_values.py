@@ -279,6 +279,11 @@ def is_a_scalar(x):
 
 
 @at(*PRODUCT)
+def is_real(x):
+    return x[0] * x[1] if np.isrealobj(x) and not np.iscomplexobj(x * 2.0) else x[0]
+
+
+@at(*PRODUCT)
 def has_attributes(x):
     y = x[0]
     return y * x[1] if hasattr(y, "real") and not hasattr(y, "shape") else y

@@ -48,7 +48,8 @@ __all__ = ["ELEMENTWISE", "PRIMAL_ONLY", "SCIPY", "register", "scalar_code", "ty
 
 
 # x**2 is a product, x**2.0 is not: these see an integer operand as it is.
-WITH_INTEGERS = {operator.pow, operator.ipow, np.power, builtins.pow, builtins.round, np.round}
+WITH_INTEGERS = {operator.pow, operator.ipow, np.power, builtins.pow, builtins.round}
+WITH_INTEGERS |= {np.round, np.around}
 
 
 CPU_FIRST = {"target": "cpu"}  # makes Numba ask a template before its generic ones
@@ -379,7 +380,8 @@ def _round_result_float(typing_context: Any, args: Any) -> Any:
 
 
 register(round, _round, _round_result)
-register(np.round, lambda x, digits=0: _round(x, digits), _round_result_float)
+for _rounding in (np.round, np.around):
+    register(_rounding, lambda x, digits=0: _round(x, digits), _round_result_float)
 
 
 def primal_is_true(x: Any) -> Any:

@@ -87,6 +87,7 @@ _SEEING: dict[Any, tuple[Callable[..., Any], int]] = {
     **dict.fromkeys((str, repr, hash, ascii, np.bool_), (plain_value, 1)),
     **dict.fromkeys((np.isclose, np.allclose), (plain_value, 2)),
     **dict.fromkeys((isinstance, hasattr, type, np.isscalar), (of_plain_kind, 1)),
+    **dict.fromkeys((np.iscomplexobj, np.isrealobj), (of_plain_kind, 1)),
     **dict.fromkeys((np.size, np.shape), (without_derivative, 1)),  # arrays are seen as they are
 }
 """What sees a number plainly: how, and how many of its arguments."""

@@ -23,7 +23,7 @@ _REFUSED = {int, range, complex}
 """Conversions that lose a derivative; the refusal does not depend on who uses the result."""
 NUMBERS_ONLY = {np.clip, operator.truth, *(getattr(math, f, None) for f in ("fmod", "cbrt"))}
 """What Numba does not have for plain numbers."""
-_INPUTS = {np.clip: 3, np.round: 2}
+_INPUTS = {np.clip: 3, np.round: 2, np.around: 2}
 """How many arguments are read; one more is written to."""
 
 
