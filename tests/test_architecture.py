@@ -19,26 +19,26 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     [
         "errors", "symbols", "loading", "identity", "restoring", "diskcache", "store", "apart",
-        "linking", "_jit", "_rule", "known", "rules", "special", "memory", "schedule", "coloring",
-        "allocation", "verbose",
+        "linking", "_jit", "_rule", "known", "rules", "special", "memory", "positional", "schedule",
+        "coloring", "allocation", "verbose",
     ],
     ["byvalue", "partials", "emit", "guard", "numbertype", "jets", "tape", "pool", "recording"],
     ["number", "dual", "hyperdual", "active"],
     [
-        "elementary", "watched", "absent", "base_two", "constructors", "seed", "read", "conversion",
-        "arraykernels", "kinks", "ordering", "bytecounts",
+        "elementary", "watched", "absent", "mapped", "members", "base_two", "constructors", "seed",
+        "read", "conversion", "arraykernels", "kinks", "ordering", "bytecounts",
         "combining", "filling", "arrays", "elementwise", "elementblock", "elementloop", "stencil",
         "relaxations", "sweeps", "adjoints", "blocks", "borrowing", "matmul", "replay",
         "fortran", "layouts", "blas", "lapack", "planes", "solving", "determinants", "symmetric",
         "linalg", "dependence", "elimination",
     ],
     [
-        "fresh", "showing", "aliasing", "effects", "views", "increments", "pending", "labels",
-        "scalars", "influence", "wild", "squares",
+        "fresh", "showing", "aliasing", "effects", "views", "casting", "increments", "pending",
+        "labels", "scalars", "influence", "wild", "squares", "plainly",
         "fusion", "lists", "inference", "choice", "activation", "activate", "fingerprint", "plan",
         "draws", "run", "outputs", "forward", "second",
         "reverse", "over_reverse", "pullback", "recomputing", "loop", "alternative", "retell",
-        "pipeline", "driver", "rulemaking", "making", "named", "modes", "sparse_reverse",
+        "failing", "pipeline", "driver", "rulemaking", "making", "named", "modes", "sparse_reverse",
     ],
     [
         "flattening", "products", "transforms", "calling", "score", "testing", "recorder", "graph",

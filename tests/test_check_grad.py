@@ -402,3 +402,22 @@ def test_a_new_rule_replaces_the_old_one():
     assert_close(ad.derivative(lambda x: cube(x))(2.0), 2.0)
     ad.custom_rule(cube, lambda x: (x**3, 3.0 * x**2, 6.0 * x))
     assert_close(ad.derivative(lambda x: cube(x))(2.0), 12.0)
+
+
+# Wrong values
+
+
+def test_a_wrong_value_is_found():
+    def half(x):
+        return 0.5 * x
+
+    ad.custom_rule(half, lambda x: (0.5 * x + 1e-6, 0.5, 0.0))
+    message = r"the value is wrong: 1.000001 is computed with derivatives, 1.0 without"
+    with mismatch(message):
+        ad.check_grad(lambda x: half(x), 2.0)
+    with mismatch(r"the value is wrong at entry \(1,\)"):
+        ad.check_grad(lambda x: np.array([x, half(x)]), 2.0)
+
+
+def test_values_that_are_nan_agree():
+    assert ad.check_grad(lambda x: np.array([x, x * np.nan]), 2.0, order=1) is None

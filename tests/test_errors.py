@@ -705,6 +705,11 @@ def test_custom_rule_with_a_jet_that_returns_no_tuple():
     told(ad.ArgumentError, message, lambda: ad.grad(lambda x: half(x))(1.0))  # noqa: PLW0108
 
 
+def test_custom_rule_for_a_function_of_matrices():
+    message = r"custom_rule: np\.linalg\.pinv works on matrices, and a rule is for"
+    told(ad.ArgumentError, message, lambda: ad.custom_rule(np.linalg.pinv, lambda x: (x, 1.0, 0.0)))
+
+
 @pytest.mark.parametrize("order", [0, 3, "1"], ids=repr)
 def test_order_of_check_grad(order):
     message = rf"check_grad: order is {re.escape(repr(order))}; expected 1 or 2"

@@ -615,7 +615,7 @@ class RefusingTemplate(AbstractTemplate):
 
 
 def test_an_exception_while_typing_passes_the_line_being_typed():
-    """retell.located reads the local variable `constraint` of a frame of the traceback."""
+    """retell._raised_at reads the local variable `constraint` of a frame of the traceback."""
 
     def calls(x):
         y = x + 1.0
@@ -634,6 +634,39 @@ def test_an_exception_while_typing_passes_the_line_being_typed():
     assert [loc.line for loc in found] == [expected], (
         "no `constraint` with a line in ConstraintNetwork.propagate, which dualtape.retell reads"
     )
+
+
+def refuse_to_lower(context, builder, sig, args):
+    raise OwnError("refused")
+
+
+def not_lowered(x):
+    raise NotImplementedError
+
+
+@infer_global(not_lowered)
+class LoweredTemplate(AbstractTemplate):
+    def generic(self, args, kws):
+        return signature(args[0], *args)
+
+
+lower_builtin(not_lowered, numba.float64)(refuse_to_lower)
+
+
+def test_an_exception_while_lowering_passes_the_line_being_lowered():
+    """retell._raised_at reads the local variable `inst` of a frame of the traceback."""
+
+    def calls(x):
+        y = x + 1.0
+        return not_lowered(y)  # the line to be found
+
+    with pytest.raises(OwnError) as caught:
+        numba.njit(calls)(1.0)
+    frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+    found = [frame.f_locals["inst"].loc.line for frame in frames if "inst" in frame.f_locals]
+    source, start = inspect.getsourcelines(calls)
+    expected = start + next(i for i, line in enumerate(source) if "not_lowered(y)" in line)
+    assert expected in found
 
 
 # Arrays of comprehensions and stencils: aliasing, stencil

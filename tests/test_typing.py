@@ -297,6 +297,25 @@ def list_of_tuples_with_constants(x):
     return s * x[1]
 
 
+@numba.njit
+def constant_row(n):
+    return [1.0] * n
+
+
+@at(0.5, 0.6)
+def row_of_a_call(x):
+    rows = [constant_row(2), [x[0], x[1]]]
+    rows[0][0] += x[1]
+    return rows[0][1] * rows[1][1] * x[0] * rows[0][0]
+
+
+@at(0.5, 0.6)
+def row_of_a_call_appended(x):
+    rows = [[x[0], x[1]]]
+    rows.append(constant_row(2))
+    return rows[1][1] * rows[0][0] * x[1]
+
+
 # Variables that start as None
 
 
@@ -365,6 +384,28 @@ def slope_at_what_a_loop_carries(x):
 def slope_at_what_branches_join(x):
     y = x[0] * x[1] if x[0] > 0.4 else x[1] + x[0]
     return slope_of_cube(y) + slope_of_cube(square(y))
+
+
+@at(0.5, 0.6)
+def array_of_the_turn_before(x):
+    previous = None
+    s = 0.0
+    for i in range(3):
+        current = x * (i + 1.0)
+        if previous is not None:
+            s += np.sum(current * previous)
+        previous = current
+    return s
+
+
+@at(0.5, 0.6)
+def smallest_and_largest(x):
+    low, high = None, None
+    for v in x:
+        if low is None or v < low:
+            low = v
+        high = v if high is None else max(high, v)
+    return high * high - low
 
 
 # Functions in variables
@@ -465,6 +506,16 @@ def full_like_a_passive_array(x):
 @at(0.5, 0.6)
 def arange_of_active_bounds(x):
     return np.sum(np.arange(x[0], 2.1) * x[1]) + np.sum(np.arange(x[0], 3.0 * x[1], 0.45 * x[0]))
+
+
+@at(0.5, 0.6)
+def arange_of_another_kind(x):
+    return np.sum(np.arange(x[0], 2.1, 0.5, np.float64) ** 2)
+
+
+@at(0.5, 0.6)
+def full_of_a_kind(x):
+    return np.sum(np.full((2, 2), x[0], np.float64)) * np.full(3, x[1])[2]
 
 
 @at(0.5, 0.6)

@@ -1,7 +1,8 @@
 """Comparisons of active numbers with None, which a variable may hold at first.
 
 In ``if best is None or v < best`` inference meets the comparison before it knows that best is a
-number later.  As in Python None equals no number, and an order between the two is a TypeError.
+number later.  As in Python None equals no number, and an order between the two is a TypeError.  So
+is None where a number is needed, in the words of the plain function.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-from numba.core import types
+from numba.core import cgutils, types
 from numba.core.typing.templates import AbstractTemplate, signature
-from numba.extending import lower_builtin
+from numba.extending import lower_builtin, lower_cast
 
 from .elementary import CPU_FIRST, type_global
-from .numbertype import NumberType
+from .numbertype import NumberType, root
 
 __all__: list[str] = []
 
@@ -44,6 +45,15 @@ def _lowering(function: Any) -> Any:
         return context.get_constant(types.boolean, _EQUALITY.get(function, False))
 
     return lower
+
+
+@lower_cast(types.Optional, NumberType)
+def _present(context: Any, builder: Any, from_type: Any, to_type: Any, value: Any) -> Any:
+    held = context.make_helper(builder, from_type, value=value)
+    with cgutils.if_unlikely(builder, builder.not_(cgutils.as_bool_bit(builder, held.valid))):
+        text = f"expected {root(to_type)}, got None"
+        context.call_conv.return_user_exc(builder, TypeError, (text,))
+    return context.cast(builder, held.data, from_type.type, to_type)
 
 
 for _function in (*_EQUALITY, *_ORDERS):

@@ -23,7 +23,7 @@ from types import FunctionType
 from typing import Any
 
 import numpy as np
-from numba.core import ir
+from numba.core import ir, types
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.dispatcher import Dispatcher
@@ -39,12 +39,14 @@ from ._rule import Rule
 from .activation import activator, item_activator
 from .aliasing import Aliases
 from .bytecounts import ATTRIBUTES
+from .casting import Casts, cast_to
 from .choice import choose_by_number
 from .constructors import refuse_foreign_numbers
 from .conversion import array_from
 from .effects import depth_of_type, effects_of_call
 from .elementary import SCIPY
 from .errors import ArgumentError, MissingRuleError, UnsupportedFunctionError
+from .failing import compiling
 from .fusion import Fuse, FusePlain
 from .increments import keep_rows
 from .inference import InferTypes
@@ -55,6 +57,8 @@ from .linking import Linked
 from .memory import Forgetful, remembered
 from .numbertype import NumberType, highest_number, level
 from .pending import record_pending
+from .plainly import see_plainly
+from .positional import positional
 from .scalars import scalars_of
 from .showing import constant_of
 from .squares import smooth_squares
@@ -82,11 +86,15 @@ class Activate(FunctionPass):
         number = max(
             (n for n in map(highest_number, state.args) if n is not None), key=level, default=None
         )
+        casts = getattr(state, "casts", None)
+        if casts:
+            casts.insert(state)
         _name_functions(func_ir, state.args)
         choose_by_number(func_ir)
         func_ir._definitions = build_definitions(func_ir.blocks)
         self._replace_callees(func_ir, active=number is not None)
         if number is not None:
+            see_plainly(func_ir)
             scalars = scalars_of(func_ir, state.args)
             written = self._activate_arrays(func_ir, number, scalars, state.args)
             if not self.labels:
@@ -135,6 +143,9 @@ class Activate(FunctionPass):
         function = constant_of(func_ir, call.func)
         if function is np.float64:
             return _with_function(statement, "float", float)
+        wanted = types.float32 if function is np.float32 else function
+        if isinstance(wanted, types.Float) and len(call.args) == 1 and active:
+            return _cast(statement, wanted)
         if function is np.array and active:
             return _with_function(statement, "array_from", array_from)
         if _is_in(function, APPLIED_TRANSFORMS):
@@ -183,6 +194,15 @@ def _with_function(statement: Any, name: str, function: Any) -> list[Any]:
     var = ir.Var(statement.target.scope, mk_unique_var("$function"), loc)
     statement.value.func = var
     return [ir.Assign(ir.Global(name, function, loc), var, loc)]
+
+
+def _cast(statement: Any, wanted: Any) -> list[Any]:
+    """Let a call convert its argument to a Numba type."""
+    loc = statement.loc
+    var = ir.Var(statement.target.scope, mk_unique_var("$wanted"), loc)
+    statement.value.args = [*statement.value.args, var]
+    given = ir.Assign(ir.Global(str(wanted), wanted, loc), var, loc)
+    return [given, *_with_function(statement, "cast_to", cast_to)]
 
 
 def _converted(scope: Any, statement: Any, shown: list[Any], activated: Any) -> list[Any]:
@@ -356,9 +376,11 @@ class ActivatingCompiler(Linked, CompilerBase):
     """Numba's own pipeline with the pass `Activate`; twins are only called from compiled code."""
 
     activation: type = Activate
+    casts: Any = None
 
     def define_pipelines(self) -> list[Any]:
         """Return the pipeline."""
+        self.state.casts = self.casts
         manager = DefaultPassBuilder.define_nopython_pipeline(self.state)
         manager.add_pass_after(self.activation, ReconstructSSA)
         manager.passes = [(OURS.get(step, step), told) for step, told in manager.passes]
@@ -384,6 +406,12 @@ class Twin(Forgetful):
     """The activated form of a user function."""
 
     is_derivative = True
+    is_twin = True
+
+    def compile(self, sig: Any) -> Any:
+        """Compile for argument types; what fails is noted for those who tell of it."""
+        with compiling(self, sig):
+            return super().compile(sig)
 
 
 def twin(function: Any, *, labels: bool = False) -> Any:
@@ -396,9 +424,15 @@ def twin(function: Any, *, labels: bool = False) -> Any:
         return function
 
     def make() -> Twin:
-        py_func = getattr(function, "py_func", function)
+        py_func = positional(getattr(function, "py_func", function))
         options = twin_options(function)
-        pipeline = LabellingCompiler if labels else ActivatingCompiler
+        casts = Casts(function)
+
+        def pipeline(*args: Any) -> Any:
+            compiler = (LabellingCompiler if labels else ActivatingCompiler)(*args)
+            compiler.casts = casts
+            return compiler
+
         return Twin(py_func, targetoptions=options, pipeline_class=pipeline)
 
     return remembered(function, ("twin", labels), make)

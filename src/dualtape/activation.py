@@ -14,7 +14,7 @@ from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
 from .emit import invoke
-from .numbertype import NumberType, level, tuple_like
+from .numbertype import NumberType, level, root, tuple_like, with_root
 from .seed import list_to_numbers, to_numbers
 
 __all__ = [
@@ -30,7 +30,7 @@ def activated_type(ty: Any, number: NumberType) -> Any:
     """Return the type that `activated` gives a value of type `ty`."""
     lower = level(number) - 1
     if isinstance(ty, types.Array) and level(ty.dtype) <= lower and _is_real(ty.dtype):
-        return types.Array(number, ty.ndim, "C")
+        return types.Array(_over(ty.dtype, number), ty.ndim, "C")
     if isinstance(ty, types.List):
         return types.List(_active_item(ty.dtype, number))
     if isinstance(ty, types.BaseTuple):
@@ -55,7 +55,13 @@ def _active_item(ty: Any, number: NumberType) -> Any:
     """Return the type that an item of a list gets."""
     if isinstance(ty, types.BaseTuple):
         return tuple_like(ty, [_active_item(item, number) for item in ty])
-    return number if _is_real(ty) and level(ty) < number.level else ty
+    return _over(ty, number) if _is_real(ty) and level(ty) < number.level else ty
+
+
+def _over(ty: Any, number: NumberType) -> Any:
+    """Return the type of numbers that keep the precision of plain ones."""
+    kept = root(ty)
+    return with_root(number, kept) if kept in (types.float32, types.float64) else number
 
 
 def _active_field(ty: Any, number: NumberType) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import FunctionType
 from typing import Any
 
 from numba.core import types
@@ -16,6 +15,7 @@ from .loop import loop_driver
 from .making import cached, checked_function, name_of, py_func_of
 from .memory import remembered
 from .named import in_compiled_code
+from .positional import same_signature
 from .recomputing import checkpoint_driver
 
 __all__ = ["checkpoint", "checkpoint_loop", "same_signature"]
@@ -146,14 +146,6 @@ def loop_function(step: Callable[..., Any]) -> Transform:
 
 
 def _loop_signature(state: Any, n: Any, slots: Any, *args: Any) -> None: ...
-
-
-def same_signature(py_func: Any) -> Any:
-    """Return a copy: Numba refuses a function that is compiled inside of itself."""
-    parts = py_func.__code__, py_func.__globals__, py_func.__name__, py_func.__defaults__
-    copy = FunctionType(*parts, py_func.__closure__)
-    copy.__kwdefaults__ = py_func.__kwdefaults__
-    return copy
 
 
 STATIC_TRANSFORMS.add(checkpoint)

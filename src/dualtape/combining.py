@@ -16,6 +16,7 @@ from ._jit import kernel, specialized
 from .arraykernels import dot, extreme, outer, primal_of
 from .conversion import as_array, promoted_zero, values
 from .elementary import value
+from .errors import ArgumentValueError
 from .kinks import euclidean
 from .matmul import number_like, tracked_squares
 from .seed import as_number, element_like, empty_numbers
@@ -74,7 +75,7 @@ def _squares_of(a: Any) -> Any:
 
 def _named_norm(a: Any, ord: Any) -> Any:
     if ord != "fro":
-        raise ValueError(NO_SUCH_NORM)
+        raise ArgumentValueError(NO_SUCH_NORM)
     return euclidean(a)
 
 
@@ -103,7 +104,7 @@ def _matrix_norm(a: Any, ord: Any) -> Any:
         return greatest(absolute_sums(a.T), np.sign(ord) * 1.0)
     if abs(ord) == np.inf:
         return greatest(absolute_sums(a), np.sign(ord) * 1.0)
-    raise ValueError(NO_SUCH_NORM)
+    raise ArgumentValueError(NO_SUCH_NORM)
 
 
 @kernel

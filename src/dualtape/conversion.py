@@ -15,7 +15,7 @@ from numba.extending import intrinsic, lower_builtin
 
 from ._jit import kernel, specialized
 from .elementary import CPU_FIRST, type_global
-from .errors import IntegerConversionError
+from .errors import NO_COMPLEX, IntegerConversionError, MissingRuleError
 from .number import INTEGER_CONVERSION
 from .numbertype import (
     PLAIN,
@@ -25,9 +25,10 @@ from .numbertype import (
     promote,
     root,
     tuple_like,
+    with_root,
 )
 from .read import values_of
-from .seed import element_like, empty_numbers
+from .seed import element_like, empty_numbers, to_numbers
 
 __all__ = ["array_from", "uniform_type"]
 
@@ -68,11 +69,7 @@ def _copied(items: Any) -> Any:
             return out
 
         return of_rows
-    like = promote([types.unliteral(ty) for ty in leaves(items)])
-
-    @intrinsic
-    def zero(typingctx: Any) -> Any:
-        return like(), lambda context, builder, sig, args: context.get_constant_null(like)
+    zero = zero_of(promote([types.unliteral(ty) for ty in leaves(items)]))
 
     def gathered(items: Any) -> Any:
         out = empty_numbers(nested_shape(items), zero())
@@ -144,8 +141,12 @@ def _array_from(items: Any, dtype: Any = None) -> Any:
     wanted = getattr(dtype, "dtype", None)
     if isinstance(wanted, types.Integer | types.Boolean) and highest_number(items) is not None:
         raise IntegerConversionError(INTEGER_CONVERSION)
+    if isinstance(wanted, types.Complex) and highest_number(items) is not None:
+        raise MissingRuleError(f"np.array of active numbers as {wanted}: {NO_COMPLEX}")
     if isinstance(items, NumberType):
         return lambda items, dtype=None: array_of((items,)).reshape(())
+    if highest_number(items) is not None and wanted in (types.float32, types.float64):
+        return lambda items, dtype=None: array_of(items).astype(dtype)
     if highest_number(items) is not None:
         return lambda items, dtype=None: array_of(items)
     if dtype is None or isinstance(dtype, types.NoneType | types.Omitted):
@@ -245,7 +246,7 @@ for _function in (enumerate, zip, sum):
 
 @kernel
 def as_type(a: Any, dtype: Any) -> Any:
-    """ndarray.astype of active numbers: a copy; the root float type does not change."""
+    """ndarray.astype of active numbers: a copy over the wanted float type."""
     return converted(a, dtype)
 
 
@@ -259,7 +260,22 @@ def _converted(a: Any, dtype: Any) -> Any:
     wanted = getattr(dtype, "dtype", None)
     if isinstance(wanted, types.Integer | types.Boolean):
         raise IntegerConversionError(INTEGER_CONVERSION)
-    return lambda a, dtype: a.copy()
+    if isinstance(wanted, types.Complex):
+        raise MissingRuleError(f"astype({wanted}) of active numbers: {NO_COMPLEX}")
+    if wanted not in (types.float32, types.float64) or wanted == root(a.dtype):
+        return lambda a, dtype: a.copy()
+    zero = zero_of(with_root(a.dtype, wanted))
+    return lambda a, dtype: to_numbers(a, zero())
+
+
+def zero_of(number: Any) -> Any:
+    """Return the intrinsic that makes a zero of a number type."""
+
+    @intrinsic
+    def zero(typingctx: Any) -> Any:
+        return number(), lambda context, builder, sig, args: context.get_constant_null(number)
+
+    return zero
 
 
 @kernel

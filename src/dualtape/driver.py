@@ -19,11 +19,11 @@ from inspect import Parameter
 from typing import Any
 
 import numpy as np
-from numba.core import errors as numba_errors
 from numba.core import types
 from numba.core.dispatcher import OmittedArg
 
-from .errors import ArgumentError, DualtapeError
+from .errors import ArgumentError
+from .failing import Failure, told_by
 from .known import is_library
 from .memory import Forgetful
 from .verbose import announced
@@ -76,7 +76,7 @@ class Transform(Forgetful):
         """What computes the derivative in compiled code."""
         from .pipeline import Driver
 
-        return Driver(self.emit)
+        return Driver(self.emit, self.__name__)
 
     def _pipeline(self, *args: Any) -> Any:
         """Return Numba's compiler of one version of the function."""
@@ -100,18 +100,14 @@ class Transform(Forgetful):
         if hasattr(self.emit, "seen"):
             given = self._expanded(args)
             self.emit.seen = sum(count_numbers(given[i]) for i in self._positions(len(given)))
-        try:
-            with announced(self.__name__):
-                return super()._compile_for_args(*args, **kws)
-        except DualtapeError as error:
-            from .retell import located
+        with told_by(self.__name__, lambda: self._whole(args)), announced(self.__name__):
+            return super()._compile_for_args(*args, **kws)
 
-            raise located(error, self.__name__) from error.__cause__
-        except (numba_errors.NumbaError, numba_errors.UnsupportedBytecodeError) as error:
-            from .retell import retold
-
-            cause = self._refusal(args) or error
-            raise retold(cause, self.__name__, self.py_func) from cause
+    def _whole(self, args: tuple[Any, ...]) -> Failure | None:
+        """Return the user's function, if this has its parameters, and the types of a call."""
+        if is_library(self.py_func):
+            return None
+        return Failure(self, map(self.typeof_pyval, self._expanded(args)))
 
     def compile(self, sig: Any) -> Any:
         """Compile for argument types, or load from the cache."""
@@ -119,19 +115,6 @@ class Transform(Forgetful):
         if hasattr(self.emit, "prepare"):
             self.emit.prepare(types.BaseTuple.from_types(_without_star(sig)))
         return made
-
-    def _refusal(self, args: tuple[Any, ...]) -> Exception | None:
-        """Return Numba's error for the function without derivatives; None if it compiles."""
-        if is_library(self.py_func):  # not the parameters of the user's function, as for hvp
-            return None
-        from .activate import twin
-
-        try:
-            given = tuple(map(self.typeof_pyval, self._expanded(args)))
-            twin(self.py_func).get_call_template(given, {})  # puts together what *args collects
-        except (numba_errors.NumbaError, numba_errors.UnsupportedBytecodeError) as error:
-            return error
-        return None
 
     def _expanded(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return the arguments with what ``*args`` collected among them."""

@@ -29,7 +29,7 @@ from ._jit import compiled
 from ._rule import RULES, Rule
 from .active import K_MAX
 from .emit import Emitted, call, find_emitted, quotient, unwrap, wrap
-from .errors import IntegerConversionError, MissingRuleError
+from .errors import NO_COMPLEX, IntegerConversionError, MissingRuleError
 from .jets import level_of, primal
 from .number import INTEGER_CONVERSION, LARGEST_UNROLLED_POWER
 from .numbertype import (
@@ -48,7 +48,8 @@ __all__ = ["ELEMENTWISE", "PRIMAL_ONLY", "SCIPY", "register", "scalar_code", "ty
 
 
 # x**2 is a product, x**2.0 is not: these see an integer operand as it is.
-WITH_INTEGERS = {operator.pow, operator.ipow, np.power, builtins.pow, builtins.round, np.round}
+WITH_INTEGERS = {operator.pow, operator.ipow, np.power, builtins.pow, builtins.round}
+WITH_INTEGERS |= {np.round, np.around}
 
 
 CPU_FIRST = {"target": "cpu"}  # makes Numba ask a template before its generic ones
@@ -379,7 +380,8 @@ def _round_result_float(typing_context: Any, args: Any) -> Any:
 
 
 register(round, _round, _round_result)
-register(np.round, lambda x, digits=0: _round(x, digits), _round_result_float)
+for _rounding in (np.round, np.around):
+    register(_rounding, lambda x, digits=0: _round(x, digits), _round_result_float)
 
 
 def primal_is_true(x: Any) -> Any:
@@ -390,7 +392,7 @@ def primal_is_true(x: Any) -> Any:
 register(bool, primal_is_true, _boolean)
 register(operator.truth, primal_is_true, _boolean)
 register(operator.not_, lambda x: call(operator.eq, primal(x), 0.0), _boolean)
-register(float, lambda x: x)
+register(float, lambda x: x, lambda _, args: with_root(args[0], types.float64))
 
 
 def _refuse_integer(typing_context: Any, args: Any) -> Any:
@@ -402,10 +404,7 @@ register(range, lambda *args: args[0], _refuse_integer)
 
 
 def _refuse_complex(typing_context: Any, args: Any) -> Any:
-    raise MissingRuleError(
-        "complex() of an active number: complex numbers have no derivative rules. Where a constant "
-        "is meant, write complex(dualtape.value(x))."
-    )
+    raise MissingRuleError(f"complex() of an active number: {NO_COMPLEX}")
 
 
 register(complex, lambda *args: args[0], _refuse_complex)

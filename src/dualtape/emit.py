@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import cgutils, imputils, types
 
 from .partials import PartialsType, assemble, gather_lanes, splat, split
 
@@ -306,7 +306,7 @@ def _guarded(
     with cgutils.if_unlikely(builder, status.is_error):
         on_error()
         convention.return_status_propagate(builder, status)
-    return result
+    return imputils.fix_returning_optional(context, builder, sig, status, result)
 
 
 def call_tuple(function: Any, *args: Any) -> tuple[Any, ...]:

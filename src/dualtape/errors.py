@@ -9,6 +9,7 @@ through unchanged.
 from __future__ import annotations
 
 __all__ = [
+    "NO_COMPLEX",
     "ArgumentError",
     "ArgumentValueError",
     "ConvergenceError",
@@ -57,7 +58,7 @@ class MissingRuleError(DualtapeError, TypeError):
 
 
 class UnsupportedFunctionError(DualtapeError, TypeError):
-    """Numba cannot compile the function, with or without derivatives."""
+    """The function cannot be compiled: by Numba itself, or not yet with derivatives."""
 
 
 class DerivativeMismatchError(DualtapeError, AssertionError):
@@ -78,3 +79,9 @@ class ConvergenceError(DualtapeError, RuntimeError):
 
 class SingularJacobianError(DualtapeError, ArithmeticError):
     """An equation's Jacobian is singular at its solution, which has no derivative there."""
+
+
+NO_COMPLEX = (
+    "complex numbers have no derivative rules. Keep real and imaginary parts apart, or use "
+    "dualtape.value(x) where x should count as constant."
+)

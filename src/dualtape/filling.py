@@ -1,4 +1,4 @@
-"""Arrays made of active numbers by functions that take them: np.full_like, np.arange."""
+"""Arrays made of active numbers by functions that take them: np.full, np.full_like, np.arange."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 from numba.core import types
-from numba.extending import intrinsic
 
 from ._jit import kernel, specialized
-from .conversion import promoted_zero
+from .conversion import promoted_zero, zero_of
 from .elementary import value
-from .errors import IntegerConversionError
+from .errors import NO_COMPLEX, IntegerConversionError, MissingRuleError
 from .number import INTEGER_CONVERSION
 from .numbertype import NumberType, promote, root, with_root
 from .seed import empty_numbers
@@ -30,6 +29,28 @@ def full_like(a: Any, fill_value: Any, dtype: Any = None) -> Any:
     return out
 
 
+@kernel
+def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
+    """np.full: an array of active numbers where the value is active."""
+    out = empty_numbers(as_shape(shape), zero_for(fill_value, fill_value, dtype))
+    flat = out.reshape(out.size)
+    for i in range(flat.size):
+        flat[i] = fill_value
+    return out
+
+
+def as_shape(shape: Any) -> Any:
+    """Return a shape as a tuple (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(as_shape)
+def _as_shape(shape: Any) -> Any:
+    if isinstance(shape, types.BaseTuple):
+        return lambda shape: shape
+    return lambda shape: (shape,)
+
+
 def zero_for(a: Any, fill_value: Any, dtype: Any) -> Any:
     """Return a zero of the type that such an array holds (compiled code only)."""
     raise NotImplementedError
@@ -37,28 +58,38 @@ def zero_for(a: Any, fill_value: Any, dtype: Any) -> Any:
 
 @specialized(zero_for)
 def _zero_for(a: Any, fill_value: Any, dtype: Any) -> Any:
-    wanted = getattr(dtype, "dtype", a.dtype)
+    kept = getattr(a, "dtype", a)
+    wanted = getattr(dtype, "dtype", kept)
     if isinstance(wanted, types.Integer | types.Boolean):
         raise IntegerConversionError(INTEGER_CONVERSION)
-    numbers = [ty for ty in (a.dtype, fill_value) if isinstance(ty, NumberType)]
-    like = with_root(promote(numbers), root(wanted))
-
-    @intrinsic
-    def zero(typingctx: Any) -> Any:
-        return like(), lambda context, builder, sig, args: context.get_constant_null(like)
-
+    if isinstance(wanted, types.Complex):
+        raise MissingRuleError(f"an array of {wanted} filled with active numbers: {NO_COMPLEX}")
+    numbers = [ty for ty in (kept, fill_value) if isinstance(ty, NumberType)]
+    zero = zero_of(with_root(promote(numbers), root(wanted)))
     return lambda a, fill_value, dtype: zero()
 
 
 @kernel
-def arange(start: Any, stop: Any = None, step: Any = None) -> Any:
+def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None) -> Any:
     """np.arange between numbers of which one at least is active; their values tell how many."""
     first, last, by = bounds(start, stop, step)
     count = max(math.ceil((value(last) - value(first)) / value(by)), 0)
     out = empty_numbers((count,), promoted_zero(first, last, by))
     for i in range(count):
         out[i] = first + i * by
-    return out
+    return of_kind(out, dtype)
+
+
+def of_kind(a: Any, dtype: Any) -> Any:
+    """Return an array as one of a dtype, if there is one (compiled code only)."""
+    raise NotImplementedError
+
+
+@specialized(of_kind)
+def _of_kind(a: Any, dtype: Any) -> Any:
+    if isinstance(dtype, types.NoneType | types.Omitted):
+        return lambda a, dtype: a
+    return lambda a, dtype: a.astype(dtype)
 
 
 def bounds(start: Any, stop: Any, step: Any) -> Any:
@@ -76,4 +107,4 @@ def _bounds(start: Any, stop: Any, step: Any) -> Any:
     return lambda start, stop, step: (start, stop, step)
 
 
-FROM_SCALARS = {np.full_like: full_like, np.arange: arange}
+FROM_SCALARS = {np.full: full, np.full_like: full_like, np.arange: arange}

@@ -35,9 +35,10 @@ def _add(digest: Any, value: Any, seen: set[int]) -> None:
         _add(digest, rule.jet, seen)
     elif isinstance(value, Dispatcher):
         seen.add(id(value))
-        digest.update(
-            repr((value.__name__, value.targetoptions, getattr(value, "options", None))).encode()
-        )
+        told = value.__name__, value.targetoptions, getattr(value, "options", None), value.locals
+        digest.update(repr(told).encode())
+        if not value._can_compile:  # explicit signatures, to which arguments are cast
+            digest.update(repr(value.nopython_signatures).encode())
         _add(digest, value.py_func, seen)
     elif isinstance(value, FunctionType):
         seen.add(id(value))

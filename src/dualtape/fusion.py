@@ -25,7 +25,7 @@ from .arrays import NODES
 from .elementloop import emit_expression
 from .elementwise import Expression, Node, Operands
 from .influence import without_derivative
-from .numbertype import NumberType, highest_number, root
+from .numbertype import NumberType, highest_number, present, root
 from .pending import recorded, recorded_if_wide
 
 __all__ = ["Fuse", "FusePlain"]
@@ -242,9 +242,9 @@ class Fuse(Rewrite):
         found, dtype = self.found[name], self.typemap[name].dtype
         children = []
         for var, wanted in zip(found.arguments, found.signature.args, strict=True):
-            child = self._gathered(position, var) if _holds(wanted) else var
-            if not isinstance(child, ir.Var) and root(child.dtype) != root(dtype):
-                raise AssertionError("operations of two precisions were gathered")
+            # What is computed in another precision stays an operation of its own.
+            same = _holds(wanted) and root(present(self.typemap[var.name]).dtype) == root(dtype)
+            child = self._gathered(position, var) if same else var
             children.append(child if not isinstance(child, ir.Var) else (child, wanted))
         return NODES[found.function](dtype, tuple(children))
 

@@ -34,7 +34,7 @@ from numba.core import errors, ir, types
 from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.typeinfer import TypeInferer, TypeVar, TypeVarMap
 
-from .lists import lists_of_numbers
+from .lists import convert_results, lists_of_numbers
 from .numbertype import NumberType, highest_number, level, tuple_like
 
 __all__ = ["InferTypes"]
@@ -150,12 +150,14 @@ class InferTypes(FunctionPass):
             except errors.TypingError:
                 known = {name: v.type for name, v in inferer.typevars.items() if v.defined}
                 wider = _carried(state.func_ir, inferer.typevars.widened)
-                wider |= lists_of_numbers(state.func_ir, known, {})
+                wider |= lists_of_numbers(state.func_ir, known, {})[0]
                 if wider.items() <= first.items():
                     raise
             else:
-                wider = lists_of_numbers(state.func_ir, state.typemap, state.calltypes)
-                if wider.items() <= first.items():
+                found = lists_of_numbers(state.func_ir, state.typemap, state.calltypes)
+                wider, returned = found
+                convert_results(state.func_ir, returned)
+                if wider.items() <= first.items() and not returned:
                     break
             first = first | wider
         if isinstance(state.return_type, types.Function | types.Phantom):

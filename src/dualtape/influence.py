@@ -39,7 +39,7 @@ from .numbertype import NumberType, holds_numbers, level, root
 from .scalars import elementwise_function
 from .showing import constant_of
 
-__all__ = ["drop_derivatives"]
+__all__ = ["drop_derivatives", "without_derivative"]
 
 
 REDUCTIONS = {np.linalg.norm: norm_without_derivative, np.std: None}

@@ -6,33 +6,60 @@ from collections.abc import Iterator
 from typing import Any
 
 from numba.core import ir, types
+from numba.core.ir_utils import mk_unique_var
 
+from .activation import activator
 from .errors import UnsupportedFunctionError
-from .numbertype import highest_number
+from .numbertype import PLAIN, NumberType, highest_number
 
-__all__ = ["lists_of_numbers"]
+__all__ = ["convert_results", "lists_of_numbers"]
 
 
-def lists_of_numbers(func_ir: Any, typemap: Any, calltypes: Any) -> dict[str, Any]:
+def lists_of_numbers(
+    func_ir: Any, typemap: Any, calltypes: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the variables that hold lists of floats and must hold lists of numbers, by type.
+
+    The second result are those which a call makes as lists of floats, with the numbers that they
+    must hold: there is no other name for such a list, so its conversion may copy it.
 
     Of an inference that failed the types are those known so far, and no types of calls.
 
     Raises
     ------
     UnsupportedFunctionError
-        If such a list is not made here: an argument, or the result of a call.
+        If such a list has, or may have, other names: an argument, or what a call passes on.
     """
     wider: dict[str, Any] = {}
+    returned: dict[str, Any] = {}
     if not any(isinstance(ty, types.List) and highest_number(ty) for ty in typemap.values()):
-        return wider
+        return wider, returned
     for block in func_ir.blocks.values():
         for statement in block.body:
             for name, wanted in _conversions(statement, typemap, calltypes):
                 if _differs(typemap.get(name), wanted):
                     wider[name] = types.List(wanted.dtype, reflected=typemap[name].reflected)
-            wider |= _made_elsewhere(statement, typemap, calltypes)
-    return wider
+            wider |= _made_elsewhere(statement, typemap, calltypes, returned)
+    return wider, returned
+
+
+def convert_results(func_ir: Any, returned: dict[str, Any]) -> None:
+    """Convert lists that calls return to lists of numbers."""
+    for block in func_ir.blocks.values():
+        body: list[Any] = []
+        for statement in block.body:
+            body.append(statement)
+            if isinstance(statement, ir.Assign) and statement.target.name in returned:
+                number = returned[statement.target.name]
+                target, loc = statement.target, statement.loc
+                statement.target = ir.Var(block.scope, mk_unique_var("$returned"), loc)
+                function = ir.Var(block.scope, mk_unique_var("$activated"), loc)
+                call = ir.Expr.call(function, [statement.target], (), loc)
+                body += [
+                    ir.Assign(ir.Global("activated", activator(number), loc), function, loc),
+                    ir.Assign(call, target, loc),
+                ]
+        block.body = body
 
 
 def _differs(ty: Any, wanted: Any) -> bool:
@@ -66,8 +93,13 @@ def _conversions(statement: Any, typemap: Any, calltypes: Any) -> Iterator[tuple
         yield from ((var.name, wanted) for var, wanted in zip(made.args, args, strict=False))
 
 
-def _made_elsewhere(statement: Any, typemap: Any, calltypes: Any) -> dict[str, Any]:
-    """Return the operands to widen, so that a list made of them holds numbers: ``[0.0] * n``."""
+def _made_elsewhere(
+    statement: Any, typemap: Any, calltypes: Any, returned: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the operands to widen, so that a list made of them holds numbers: ``[0.0] * n``.
+
+    A list that a call returns is entered among those returned.
+    """
     if not isinstance(statement, ir.Assign) or statement.target.name not in typemap:
         return {}
     made, wanted = statement.value, typemap[statement.target.name]
@@ -80,9 +112,22 @@ def _made_elsewhere(statement: Any, typemap: Any, calltypes: Any) -> dict[str, A
     if not _differs(ty, wanted):
         return {}
     lists = {v.name: wanted for v in operands if _differs(typemap.get(v.name), wanted)}
-    if not lists:
+    if lists:
+        return lists
+    is_call = getattr(made, "op", None) == "call" and isinstance(wanted.dtype, NumberType)
+    if is_call and not any(map(_may_hold_lists, calltypes[made].args)):
+        returned[statement.target.name] = wanted.dtype
+    else:
         raise UnsupportedFunctionError(
             f"line {statement.loc.line} of {statement.loc.filename}: a list of plain numbers that "
             "is made elsewhere meets lists of active numbers; copy it first: [v for v in values]."
         )
-    return lists
+    return {}
+
+
+def _may_hold_lists(ty: Any) -> bool:
+    """Whether an argument of a call may be, or hold, the list that the call returns."""
+    if isinstance(ty, types.BaseTuple):
+        return any(map(_may_hold_lists, ty))
+    plain = (*PLAIN, NumberType, types.Array, types.NoneType, types.Omitted, types.UnicodeType)
+    return not isinstance(types.unliteral(ty), (*plain, types.Dispatcher))

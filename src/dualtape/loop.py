@@ -7,6 +7,7 @@ the state and of the arguments, from the last step to the first.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -59,6 +60,7 @@ def loop_driver(twin: Any, name: str) -> Callable[..., Any]:
             if not isinstance(types.unliteral(packed[i]), types.Integer):
                 raise ArgumentError(f"{name}: {what} has type {packed[i]}; expected an integer")
         state, _, _, *args = packed
+        _check_step(twin.py_func, args, name)
         number = highest_number(packed)
         started = map_leaves(state, lambda ty: _started(ty, number))
         whole = types.BaseTuple.from_types([started, types.intp, types.intp, *args])
@@ -84,6 +86,19 @@ def loop_driver(twin: Any, name: str) -> Callable[..., Any]:
         return returned(packed), codegen
 
     return call
+
+
+def _check_step(step: Any, args: list[Any], name: str) -> None:
+    """Refuse a step that does not take the state, the index of the step and the arguments."""
+    signature = inspect.signature(step)
+    try:
+        signature.bind(None, None, *args)
+    except TypeError as error:
+        given = ", ".join(["state", "k", *(f"argument {i}" for i in range(len(args)))])
+        raise ArgumentError(
+            f"{name}: the step takes {signature}, and is called with ({given}): the state, the "
+            "index of the step, and what follows the slots."
+        ) from error
 
 
 def _started(ty: Any, number: NumberType | None) -> Any:

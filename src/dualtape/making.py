@@ -20,6 +20,7 @@ from .driver import Transform
 from .errors import ArgumentError
 from .fingerprint import fingerprint
 from .memory import remembered
+from .positional import positional
 
 __all__ = [
     "cached",
@@ -117,6 +118,11 @@ def checked_chunk(chunk_size: int | None) -> int | None:
 def checked_function(f: Any, kind: str) -> Any:
     """Return f as something Numba can compile, or raise."""
     if isinstance(f, Dispatcher | FunctionType):
+        if getattr(f, "py_func", f).__code__.co_flags & inspect.CO_VARKEYWORDS:
+            raise ArgumentError(
+                f"{kind}: {name_of(f)} takes keyword arguments of any name (**), which Numba "
+                "cannot compile; name its parameters."
+            )
         return f
     if isinstance(f, np.ufunc | BuiltinFunctionType | Rule | type(functools.reduce) | type(np.sum)):
         return _wrapped_builtin(f)
@@ -160,8 +166,8 @@ def _required_arguments(f: Any) -> int:
 
 
 def py_func_of(function: Any) -> Any:
-    """Return the Python function of an njit function."""
-    return getattr(function, "py_func", function)
+    """Return the Python function of an njit function, with all parameters by position."""
+    return positional(getattr(function, "py_func", function))
 
 
 def name_of(function: Any) -> str:

@@ -30,6 +30,7 @@ __all__ = [
     "narrowed",
     "operation_type",
     "partial_type",
+    "plain_type",
     "present",
     "promote",
     "promote_plain",
@@ -139,6 +140,23 @@ def tuple_like(ty: Any, items: list[Any]) -> Any:
     """Return the tuple type of the same kind (namedtuples keep their class)."""
     cls = getattr(ty, "instance_class", None)
     return types.BaseTuple.from_types(items, None if cls is tuple else cls)
+
+
+def plain_type(ty: Any) -> Any:
+    """Return the type that the plain function has in place of one with active numbers."""
+    if highest_number(ty) is None:
+        return ty
+    if isinstance(ty, NumberType):
+        return root(ty)
+    if isinstance(ty, types.Optional):
+        return types.Optional(plain_type(ty.type))
+    if isinstance(ty, types.Array):
+        return ty.copy(dtype=root(ty.dtype))
+    if isinstance(ty, types.BaseTuple):
+        return tuple_like(ty, [plain_type(item) for item in ty])
+    if isinstance(ty, types.ListType):
+        return types.ListType(plain_type(ty.dtype))
+    return types.List(plain_type(ty.dtype), reflected=ty.reflected)
 
 
 def root(ty: Any) -> Any:

@@ -9,7 +9,7 @@ from numba.core import cgutils, types
 from . import read
 from .errors import NotScalarError
 from .numbertype import NumberType, level
-from .plan import Plan, base_type, block_type, element, leaves, map_leaves
+from .plan import Plan, base_type, block_type, element, leaves, map_leaves, told_kind
 from .run import Run
 
 __all__ = ["Outputs", "as_vector", "jacobian_blocks", "vector_type"]
@@ -86,8 +86,8 @@ class Outputs:
 
 def _not_numbers(plan: Plan, result: Any) -> str:
     return (
-        f"{plan.name}: the function returns {result}; expected a number, an array, or a tuple "
-        "or list of numbers."
+        f"{plan.name}: the function returns {told_kind(result)}; expected a number, an array, or "
+        "a tuple or list of numbers."
     )
 
 

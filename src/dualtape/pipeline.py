@@ -7,6 +7,7 @@ Numba internals used (seen to work with 0.68): ``FunctionIR.derive``, a pass aft
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import weakref
 from inspect import Parameter
@@ -21,6 +22,7 @@ from numba.core.typing.templates import AbstractTemplate, infer_global, signatur
 from numba.core.untyped_passes import FixupArgs
 from numba.extending import lower_builtin, models, register_model
 
+from .failing import is_collecting, told_by
 from .linking import Linked
 from .numbertype import highest_number
 
@@ -37,17 +39,23 @@ class Driver:
     ----------
     emit : callable
         (typing context, tuple type) -> (signature, code generator), as for an intrinsic.
+    name : str
+        For messages, ``grad(f)``.
     """
 
-    def __init__(self, emit: Any) -> None:
+    def __init__(self, emit: Any, name: str) -> None:
         self._emit = emit
+        self._name = name
         self._made: dict[Any, Any] = {}
         self._numba_type_ = DriverType(self)
 
     def emit(self, typing_context: Any, packed: Any) -> Any:
         """Return signature and code generator, made once for every type of the arguments."""
         if packed not in self._made:
-            self._made[packed] = self._emit(typing_context, packed)
+            # In a user's own compiled code nobody else tells of errors.
+            telling = contextlib.nullcontext() if is_collecting() else told_by(self._name)
+            with telling:
+                self._made[packed] = self._emit(typing_context, packed)
         return self._made[packed]
 
     def forget(self) -> None:

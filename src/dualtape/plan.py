@@ -12,15 +12,18 @@ from typing import Any
 
 from numba.core import types
 
-from . import arrays, constructors, linalg  # noqa: F401  # register what works on numbers
+from . import arrays, constructors, linalg, mapped, members  # noqa: F401  # register what works on numbers
 from .activation import activated_type
 from .effects import effects_on
 from .errors import ArgumentError, NotScalarError
+from .failing import compiling
 from .numbertype import (
     NumberType,
     highest_number,
     level,
     member_type,
+    plain_type,
+    present,
     promote_plain,
     tuple_like,
 )
@@ -87,7 +90,8 @@ class Plan:
         narrow = all(element(ty) == types.float32 for arg in self.inputs for ty in leaves(arg))
         plain = types.float32 if narrow else types.float64
         self.base = max(numbers, key=level, default=plain)
-        self.effects = effects_on(twin, self.packed)
+        with compiling(twin, self.packed):
+            self.effects = effects_on(twin, self.packed)
         self.in_place = False  # whether the result is what the function writes to an argument
 
     def _positions(self, argnums: tuple[int, ...]) -> tuple[int, ...]:
@@ -134,7 +138,8 @@ class Plan:
                 active.append(self._writable(ty) if i in self.effects.written else ty)
         self.active = tuple(active)
         twin_type = self.typingctx.resolve_value_type(self.twin)
-        self.result = twin_type.get_call_type(self.typingctx, self.active, {}).return_type
+        found = twin_type.get_call_type(self.typingctx, self.active, {}).return_type
+        self.result = present(found)  # where it is None, `Run.call_twin` raises
         return self.result
 
     def _writable(self, ty: Any) -> Any:
@@ -161,13 +166,21 @@ class Plan:
         if isinstance(self.result, types.Array):
             what = f"an array of {self.result.ndim} dimension{'s' * (self.result.ndim != 1)}"
         else:
-            what = f"a result of type {self.result}"
+            what = told_kind(self.result)
         return f"{self.name}: the function returns {what}, and a scalar is needed; use {neighbour}."
 
     def gradient_type(self, *, single: bool) -> Any:
         """Return the type of the gradient: a tuple if argnums is one."""
         parts = [structured(ty, self.base) for ty in self.inputs]
         return parts[0] if single else types.BaseTuple.from_types(parts)
+
+
+def told_kind(ty: Any) -> str:
+    """Return what a result is, in the words of the plain function."""
+    kinds = {types.Generator: "a generator", types.DictType: "a dictionary", types.Set: "a set"}
+    kinds |= dict.fromkeys((types.Dispatcher, types.Function, types.FunctionType), "a function")
+    found = (what for kind, what in kinds.items() if isinstance(ty, kind))
+    return next(found, f"a result of type {plain_type(ty)}")
 
 
 def base_type(ty: Any, number: NumberType) -> Any:

@@ -1,46 +1,129 @@
 """Errors retold: from Numba's long reports to what happened, where, and what to do.
 
-Numba internals used (seen to work with 0.68): the local variable ``constraint`` of
-``ConstraintNetwork.propagate`` in a traceback, whose ``loc`` is the line being typed; the first
-line of a ``TypingError``.
+Whatever is raised while a derivative is compiled comes here.  The function without derivatives is
+compiled as well: if Numba refuses that, its reason is told; if not, the error is ours, whatever
+exception Numba or this package made of it.
+
+Numba internals used (seen to work with 0.68): the local variables ``constraint`` of
+``ConstraintNetwork.propagate`` and ``inst`` of ``Lower.lower_block`` in a traceback, whose ``loc``
+is the line being typed or lowered; the first line of a ``TypingError``.
 """
 
 from __future__ import annotations
 
+import linecache
 import re
+from collections.abc import Iterator
 from typing import Any
 
-import numba
+from numba.core import errors as numba_errors
+from numba.core.registry import CPUDispatcher
 
-from .errors import ArgumentError, DualtapeError, MissingRuleError, UnsupportedFunctionError
+from .errors import (
+    NO_COMPLEX,
+    ArgumentError,
+    DualtapeError,
+    MissingRuleError,
+    UnsupportedFunctionError,
+)
 from .number import Number
+from .numbertype import plain_type
+from .positional import same_signature
 
-__all__ = ["located", "retold"]
+__all__ = ["account"]
 
 
 _CALLED = re.compile(r">>> ([\w.]+|<unknown function>)\((.*)\)")
 _CAST = re.compile(r"Cannot cast (\w+)\([^ ]* to (\w+)")
+_ATTRIBUTE = re.compile(r"Unknown attribute '(\w+)' of type (.*)")
 _UNTYPED_GLOBAL = re.compile(r"Untyped global name '([^']*)'")
 _CAPTURED = re.compile(r"Cannot capture the non-constant value .* variable '([^']*)'")
 _LOWERED = re.compile(r'During: lowering ".*" at (\S+) \((\d+)\)')
+_RAISED = re.compile(r"Raised from (\S+) \((\d+)\)")
 _LINE = re.compile(r'File "([^"]+)", line (\d+)')
 
 
-def located(error: DualtapeError, name: str) -> DualtapeError:
+def account(error: Exception, name: str, failures: list[Any]) -> DualtapeError:
+    """Return our account of what was raised while the transform `name` was compiled.
+
+    Parameters
+    ----------
+    error : Exception
+        Ours, Numba's, or any other.
+    name : str
+        ``grad(f)``.
+    failures : list of Failure
+        The twins that it went through, from the inside out; see `failing`.
+
+    Returns
+    -------
+    DualtapeError
+        With what Numba says as its cause.
+    """
+    if isinstance(error, DualtapeError):
+        told = _located(error, name)
+        told.__cause__ = error.__cause__
+        return told
+    refused = _refusal(failures[-1]) if failures else None
+    told = _refused(refused, name, failures[-1]) if refused else _ours(error, name, failures)
+    told.__cause__ = refused or error
+    return told
+
+
+def _refusal(failure: Any) -> Exception | None:
+    """Return what Numba says of the function without derivatives; None if it compiles.
+
+    Functions of SciPy that have rules, and Python functions that are called, are none of Numba's
+    and no fault: what a twin compiles for plain arguments is not refused.
+    """
+    twin, plain_types = failure.twin, tuple(map(plain_type, failure.arg_types))
+    function = same_signature(twin.py_func)  # which may be under compilation
+    plain = CPUDispatcher(function, locals=twin.locals, targetoptions=twin.targetoptions)
+    refused = _raised_by(lambda: plain.compile(plain_types))
+    if refused is None or not getattr(twin, "is_twin", False):
+        return refused
+    second = _raised_by(lambda: twin.compile(plain_types))
+    if second is None or isinstance(second, DualtapeError):
+        return None
+    return refused if _place_of(refused) == _place_of(second) else second
+
+
+def _raised_by(compile_it: Any) -> Exception | None:
+    try:
+        compile_it()
+    except Exception as error:  # Numba raises what happens to fail
+        return error
+    return None
+
+
+def _place_of(error: Exception) -> tuple[str, int] | None:
+    return _place_in(_plain(str(error))) or _raised_at(error)
+
+
+def _located(error: DualtapeError, name: str) -> DualtapeError:
     """Return `error` with the line of the user's code in front, where it can be found."""
     if str(error).startswith(f"{name}: "):
         return error.with_traceback(None)  # about the call as a whole
     if str(error).startswith("line "):
         return type(error)(f"{name}: {error}")  # raised where the line was known
-    line = None
+    return type(error)(f"{name}: {_line(_raised_at(error), ': ')}{error}")
+
+
+def _raised_at(error: Exception) -> tuple[str, int] | None:
+    """Return the innermost line of the user's code that was being compiled."""
+    found = None
     traceback = error.__traceback__
     while traceback is not None:
-        loc = getattr(traceback.tb_frame.f_locals.get("constraint"), "loc", None)
-        if loc is not None and not _is_ours(str(loc.filename)):
-            line = loc
+        for name in ("constraint", "inst", "statement"):
+            loc = getattr(traceback.tb_frame.f_locals.get(name), "loc", None)
+            if loc is not None and not _is_ours(str(loc.filename)):
+                found = str(loc.filename), int(loc.line)
         traceback = traceback.tb_next
-    where = "" if line is None else f"line {line.line} of {line.filename}: "
-    return type(error)(f"{name}: {where}{error}")
+    return found
+
+
+def _line(place: tuple[str, int] | None, end: str) -> str:
+    return "" if place is None else f"line {place[1]} of {place[0]}{end}"
 
 
 _RANDOM = re.compile(
@@ -53,27 +136,10 @@ _DRAWN = (
 )
 
 
-def retold(error: Exception, name: str, py_func: Any) -> DualtapeError:
-    """Return our account of a Numba error met while `name` was compiled."""
+def _refused(error: Exception, name: str, failure: Any) -> DualtapeError:
+    """Return our account of a function that Numba itself does not compile."""
     text = _plain(str(error))
-    where = _where(text)
-    called = next((m for m in _CALLED.finditer(text) if m[1] != "run_driver"), None)
-    if called is not None and _has_number(called[2]):
-        if called[1] == "setitem":
-            return MissingRuleError(f"{name}: {where}{_STORED.format('an item of another type')}")
-        drawn = _RANDOM.search(text)
-        if drawn is not None:
-            return MissingRuleError(f"{name}: {where}{_DRAWN.format(drawn[1] or drawn[2])}")
-        return MissingRuleError(
-            f"{name}: {where}calls {_function_name(text, called[1])} on an active number, which "
-            "has no derivative rule; give it one with dualtape.custom_rule, or pass it "
-            "dualtape.value(x) if it should count as constant."
-        )
-    cast = _CAST.search(text)
-    if cast is not None and _has_number(f"{cast[1]}("):
-        return MissingRuleError(
-            f"{name}: {where}{_STORED.format(f'a {cast[2]}, say of an object')}"
-        )
+    where = _line(_place_of(error), " ")
     captured = _CAPTURED.search(text)
     if captured is not None:
         return ArgumentError(
@@ -86,10 +152,66 @@ def retold(error: Exception, name: str, py_func: Any) -> DualtapeError:
             f"{name}: {where}uses {unknown[1]!r}, which Numba cannot compile. If it is a function, "
             "give it a derivative rule with dualtape.custom_rule."
         )
+    function = failure.twin.py_func.__name__
+    reason = _innermost(_readable(text)) or type(error).__name__
     return UnsupportedFunctionError(
-        f"{name}: {where}cannot be compiled by Numba: {_innermost(text)}. Check that "
-        f"numba.njit({py_func.__name__}) itself compiles for these arguments (Numba "
-        f"{numba.__version__}); Numba's full report is the cause of this error."
+        f"{name}: {where}cannot be compiled by Numba itself, with or without derivatives: "
+        f"{reason}. Make numba.njit({function}) work for these arguments first; Numba's full "
+        "report is the cause of this error."
+    )
+
+
+def _ours(error: Exception, name: str, failures: list[Any]) -> DualtapeError:
+    """Return our account of a function that Numba compiles, and we do not."""
+    text = _plain(str(error))
+    by_numba = isinstance(error, numba_errors.NumbaError)
+    place = (_place_in(text) if by_numba else None) or _raised_at(error)
+    source = "" if place is None else linecache.getline(*place).strip()
+    if place is None and failures:
+        code = failures[0].twin.py_func.__code__
+        place = code.co_filename, code.co_firstlineno
+    where = _line(place, " ")
+    called = next((m for m in _CALLED.finditer(text) if m[1] != "run_driver"), None)
+    if by_numba and called is not None and _has_number(called[2]):
+        return MissingRuleError(f"{name}: {where}{_missing_rule(text, called, source)}")
+    cast = _CAST.search(text)
+    if cast is not None and _has_number(f"{cast[1]}("):
+        return MissingRuleError(
+            f"{name}: {where}{_STORED.format(f'a {cast[2]}, say of an object')}"
+        )
+    attribute = _ATTRIBUTE.search(text)
+    if attribute is not None and _has_number(attribute[2]):
+        return MissingRuleError(
+            f"{name}: {where}uses .{attribute[1]} of {_readable(attribute[2])}, which has no "
+            "derivative rule; use that of dualtape.value(x) if it should count as constant."
+        )
+    what = f"this line yet: {source}" if source else "this function yet"
+    reason = _innermost(_readable(text)) if by_numba else f"{type(error).__name__}: {text}"
+    return UnsupportedFunctionError(
+        f"{name}: {where}compiles without derivatives, but dualtape cannot differentiate {what} "
+        f"({_readable(reason).rstrip(': ')[:300]}). Write it in another way, give the function "
+        "that it calls a rule with dualtape.custom_rule, or use dualtape.value(x) there if its "
+        "result should count as constant."
+    )
+
+
+def _missing_rule(text: str, called: re.Match[str], source: str) -> str:
+    """Return what a call of an active number lacks."""
+    if called[1] == "setitem":
+        return _STORED.format("an item of another type")
+    drawn = _RANDOM.search(text)
+    if drawn is not None:
+        return _DRAWN.format(drawn[1] or drawn[2])
+    function = _function_name(text, called[1])
+    if "complex" in called[2] or "cmath." in source:
+        return (
+            f"calls {function} on an active number, and it is one of complex numbers; {NO_COMPLEX}"
+        )
+    if "linalg." in source:
+        return f"calls {function} on active numbers, which has no derivative rule; {_LINALG}"
+    return (
+        f"calls {function} on an active number, which has no derivative rule; give it one with "
+        "dualtape.custom_rule, or pass it dualtape.value(x) if it should count as constant."
     )
 
 
@@ -99,14 +221,37 @@ _STORED = (
 )
 
 
-def _has_number(text: str) -> bool:
-    """Whether the types in a text are some of active numbers."""
-    names, found = [], Number.__subclasses__()
+_LINALG = (
+    "write it with functions of np.linalg that have one (solve, inv, det, cholesky, eigh, lstsq), "
+    "or pass it dualtape.value(x) if it should count as constant."
+)
+
+
+def _number_names() -> Iterator[str]:
+    found = Number.__subclasses__()
     while found:
         face = found.pop()
-        names.append(face.__name__)
+        yield face.__name__
         found += face.__subclasses__()
-    return re.search(rf"\b(?:{'|'.join(names)})[\dx]*\(", text) is not None
+
+
+def _number_pattern() -> str:
+    return rf"\b(?:{'|'.join(_number_names())})[\dx]*\("
+
+
+def _has_number(text: str) -> bool:
+    """Whether the types in a text are some of active numbers."""
+    return re.search(_number_pattern(), text) is not None
+
+
+def _readable(text: str) -> str:
+    """Return a text about types without our names and Python's addresses in it."""
+    before = None
+    while before != text:  # numbers over numbers, from the inside out
+        before = text
+        text = re.sub(_number_pattern() + r"(?:[^()]*)\)", "active", text)
+    text = re.sub(r"type\(\w+\(<function ([\w.<>]+) at 0x\w+>\)\)", r"\1", text)
+    return re.sub(r" at 0x[0-9a-f]+", "", text)
 
 
 def _innermost(text: str) -> str:
@@ -125,10 +270,11 @@ def _plain(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
-def _where(text: str) -> str:
+def _place_in(text: str) -> tuple[str, int] | None:
     """Return the innermost line of user code that a report names; it comes first."""
-    lines = [(f, n) for f, n in _LOWERED.findall(text) + _LINE.findall(text) if not _is_ours(f)]
-    return f"line {lines[0][1]} of {lines[0][0]} " if lines else ""
+    found = [pair for pattern in (_LOWERED, _LINE, _RAISED) for pair in pattern.findall(text)]
+    lines = [(file, number) for file, number in found if not _is_ours(file)]
+    return (lines[0][0], int(lines[0][1])) if lines else None
 
 
 def _is_ours(filename: str) -> bool:

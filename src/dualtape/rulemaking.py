@@ -15,6 +15,7 @@ from .activate import is_user_function
 from .elementary import register_rule
 from .errors import ArgumentError
 from .known import CUSTOM_RULES
+from .mapped import map_rule
 from .memory import Forgetful
 
 __all__ = ["custom_rule"]
@@ -65,6 +66,11 @@ def custom_rule(function: Callable[..., Any], jet: Callable[..., Any]) -> Callab
     arity = len(inspect.signature(getattr(jet, "py_func", jet)).parameters)
     if arity not in (1, 2):
         raise ArgumentError(f"custom_rule: the jet takes {arity} arguments; expected 1 or 2")
+    if getattr(function, "__module__", "") == "numpy.linalg":
+        raise ArgumentError(
+            f"custom_rule: np.linalg.{function.__name__} works on matrices, and a rule is for a "
+            "function of one or two numbers."
+        )
     plain_jet = jet.py_func if isinstance(jet, Dispatcher) else jet
     compiled_jet = compiled(plain_jet)
 
@@ -93,6 +99,7 @@ def custom_rule(function: Callable[..., Any], jet: Callable[..., Any]) -> Callab
         doc="custom rule",
     )
     register_rule(rule)
+    map_rule(rule)
     known = function in CUSTOM_RULES or hasattr(function, "_dualtape_memory")
     CUSTOM_RULES[function] = rule
     if known or not is_user_function(function):  # derivatives made before may know it otherwise

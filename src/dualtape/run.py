@@ -180,7 +180,9 @@ class Run:
                 self.release(*pair)
 
         twin, types_of = plan.twin, plan.active
-        _, result = invoke(self.context, self.builder, twin, types_of, args, clean_up)
+        returned, result = invoke(self.context, self.builder, twin, types_of, args, clean_up)
+        if isinstance(returned, types.Optional):
+            result = self._present(returned, result, clean_up)
         for pair in made:
             self.release(*pair)
         if plan.result == types.none and not plan.in_place:
@@ -188,6 +190,15 @@ class Run:
                 message = (plan.not_scalar(),)
                 self.context.call_conv.return_user_exc(self.builder, NotScalarError, message)
         return result
+
+    def _present(self, ty: Any, value: Any, clean_up: Any) -> Any:
+        """Return a result that may be None; raise where it is."""
+        held = self.context.make_helper(self.builder, ty, value=value)
+        with cgutils.if_unlikely(self.builder, self.builder.not_(held.valid)):
+            clean_up()
+            message = (NONE_RETURNED.format(self.plan.name),)
+            self.context.call_conv.return_user_exc(self.builder, NotScalarError, message)
+        return held.data
 
     def keep_draws(self, several: Any) -> None:
         """Let all evaluations that follow, several or not, draw the same random numbers."""
@@ -284,6 +295,12 @@ class Run:
             return new_type, self.context.make_tuple(self.builder, new_type, [v for _, v in pairs])
         self.context.nrt.incref(self.builder, ty, value)
         return ty, value
+
+
+NONE_RETURNED = (
+    "{}: the function returned None here, which has no derivative; let it return a number on every "
+    "path (np.nan, say), or raise an error."
+)
 
 
 def pick_chunk(n: int | None, wanted: int | None) -> int:

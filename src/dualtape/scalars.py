@@ -22,8 +22,13 @@ __all__ = ["NUMBERS_ONLY", "elementwise_function", "scalars_of"]
 
 _REFUSED = {int, range, complex}
 """Conversions that lose a derivative; the refusal does not depend on who uses the result."""
-NUMBERS_ONLY = {np.clip, operator.truth, *(getattr(math, f, None) for f in ("fmod", "cbrt"))}
-"""What Numba does not have for plain numbers."""
+NUMBERS_ONLY = {
+    np.clip,
+    np.around,
+    operator.truth,
+    *(getattr(math, f, None) for f in ("fmod", "cbrt")),
+}
+"""What Numba does not have for plain numbers, or not for all that are."""
 
 
 def elementwise_function(func_ir: Any, made: Any) -> Any:

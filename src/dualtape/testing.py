@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from .errors import ArgumentError, DerivativeMismatchError
-from .transforms import hessian, jacobian
+from .transforms import hessian, jacobian, value_and_jacobian
 
 __all__ = ["check_grad"]
 
 # Central difference of fourth order: error h^4 f^(5)/30 plus rounding eps |f| / h.
 _OFFSETS = ((1.0, 8.0 / 12.0), (-1.0, -8.0 / 12.0), (2.0, -1.0 / 12.0), (-2.0, 1.0 / 12.0))
 _STEP = np.finfo(float).eps ** 0.2
+_SAME_VALUE = 1e-9  # well above rounding, well below a cast to single precision
 
 
 def check_grad(
@@ -27,7 +28,8 @@ def check_grad(
 ) -> None:
     """Compare the derivatives of a function with differences, and raise where they disagree.
 
-    First derivatives are compared with differences of f, second derivatives with differences of
+    The value that the derivative is computed with is compared with the function's own.  First
+    derivatives are compared with differences of f, second derivatives with differences of
     the first ones, so an error in one order does not hide behind another.  Differences are of
     fourth order with two step widths; their disagreement tells how far they can be trusted.
 
@@ -49,7 +51,8 @@ def check_grad(
     Raises
     ------
     DerivativeMismatchError
-        Names the first wrong entry, its value and what the differences give.
+        Names the first wrong entry, its value and what the differences give; or a value that is not
+        the function's.
 
     Examples
     --------
@@ -60,12 +63,34 @@ def check_grad(
         raise ArgumentError(f"check_grad: order is {order!r}; expected 1 or 2")
     x = np.asarray(args[argnums], dtype=float)
     args = _with(args, argnums, x)
-    first = jacobian(f, argnums) if derivative is None else derivative
+    both = value_and_jacobian(f, argnums)
+    first = derivative or (lambda *given: both(*given)[1])
+    if derivative is None:
+        _compare_values(both(*_copies(args))[0], f(*_copies(args)))
     _compare("first", f, first, args, argnums, rtol)
     if order == 2:
         is_scalar = np.ndim(f(*args)) == 0  # hessian uses the rules' own second derivatives
         second = hessian(f, argnums) if is_scalar else jacobian(jacobian(f, argnums), argnums)
         _compare("second", first, second, args, argnums, rtol)
+
+
+def _compare_values(found: Any, expected: Any) -> None:
+    """Raise where a value is not the function's own, but for rounding in sums of many terms."""
+    values, plain = (np.asarray(v, dtype=float) for v in (found, expected))
+    scale = max(1.0, float(np.max(np.abs(plain), initial=0.0, where=np.isfinite(plain))))
+    if values.shape != plain.shape:
+        raise DerivativeMismatchError(
+            f"check_grad: with derivatives the function returns shape {values.shape}, and "
+            f"{plain.shape} without."
+        )
+    right = np.isclose(values, plain, rtol=0.0, atol=_SAME_VALUE * scale, equal_nan=True)
+    if not np.all(right):
+        where = tuple(int(i) for i in np.argwhere(~right)[0])
+        raise DerivativeMismatchError(
+            f"check_grad: the value is wrong{f' at entry {where}' * bool(where)}: "
+            f"{float(values[where])!r} is computed with derivatives, {float(plain[where])!r} "
+            "without."
+        )
 
 
 def _compare(
@@ -90,6 +115,11 @@ def _compare(
                 f"check_grad: the {name} derivative is wrong at entry {(*where, *index)}: "
                 f"{float(found[where])!r}, but differences give {float(narrow[where])!r}."
             )
+
+
+def _copies(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return arguments that the function may write to."""
+    return tuple(arg.copy() if isinstance(arg, np.ndarray) else arg for arg in args)
 
 
 def _with(args: tuple[Any, ...], argnums: int, x: Any) -> tuple[Any, ...]:
