@@ -69,6 +69,21 @@ def test_kernels_and_twins_are_internal():
     assert isinstance(compiled_code(twin(f)).library, InternalLibrary)
 
 
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_names_are_no_others_in_any_process(mode):
+    """Numba numbers functions from 1 on; code of two processes may meet in a third."""
+
+    def f(x):
+        return np.sin(x[0]) * x[1]
+
+    gradient = ad.grad(f, mode=mode)
+    gradient(np.array([0.5, 2.0]))
+    for function in (gradient, twin(f)):
+        numbers = [code.fndesc.uid for code in function.overloads.values()]
+        assert numbers
+        assert min(numbers) > 2**24  # one in 2^24 of random ones is smaller
+
+
 def test_what_was_cached_is_linked_in():
     inner, outer = made()
     outer(3.0)

@@ -16,8 +16,8 @@ import dualtape
 ALWAYS = {"alternative", "errors", "loading", "symbols"}
 # What calls a derivative and looks for it on disk, but compiles nothing.
 FRONT = ALWAYS | {
-    "_jit", "_rule", "diskcache", "driver", "fingerprint", "identity", "known", "making", "memory",
-    "modes", "products", "restoring", "store", "transforms", "verbose",
+    "_jit", "_rule", "diskcache", "driver", "failing", "fingerprint", "identity", "known", "making",
+    "memory", "modes", "positional", "products", "restoring", "store", "transforms", "verbose",
 }  # fmt: skip
 DECORATORS = r"^@(overload|intrinsic|lower_\w+|infer\w*|box|unbox|kernel|specialized|generic)\b"
 CALLS_OF_NUMBA = r"^(register_model|type_global|infer_global|.*typeof_impl)\b"

@@ -141,6 +141,7 @@ class InstallDriver(FunctionPass):
         block.append(ir.Return(define("$cast", ir.Expr.cast(result, loc)), loc))
         blocks = {0: block}
         state.func_ir = func_ir.derive(blocks)
+        state.func_ir.func_id = func_ir.func_id  # `derive` gives one by Numba's numbers; see Linked
         state.func_ir._definitions = build_definitions(blocks)
         return True
 
