@@ -1801,8 +1801,8 @@ def constants_of_modules(x):
     return np.pi * x[0] ** 2 + math.e * x[1] * x[2] + min(np.inf, x[2])
 
 
-# Cases with matrix products: the sum of the absolute values of what is added.
-BY_BLAS = {"matrix_products": 20.0, "matrix_times_its_transpose": 20.0}
+# What Numba computes by BLAS: the sum of the absolute values of what is added.
+BY_BLAS = {"matrix_products": 20.0, "matrix_times_its_transpose": 20.0, "norm": 20.0}
 
 
 def assert_value(name, found):

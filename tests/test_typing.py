@@ -48,6 +48,11 @@ def square(v):
 
 
 @numba.njit
+def square_of_what_may_be_none(v):  # by itself: a function of two types is no function type
+    return v * v
+
+
+@numba.njit
 def cube(v):
     return v * v * v
 
@@ -364,7 +369,7 @@ def none_or_array(x):
 def none_passed_to_a_call(x):
     y = None
     for v in x:
-        y = v if y is None else square(y) * v
+        y = v if y is None else square_of_what_may_be_none(y) * v
     return y * x[0]
 
 

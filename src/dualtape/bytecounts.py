@@ -19,7 +19,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import reshape_unchecked
 
 from ._jit import kernel, specialized
-from .errors import UnsupportedFunctionError
+from .errors import MissingRuleError
 from .numbertype import NumberType, highest_number, root
 
 __all__ = ["ATTRIBUTES", "FROM_SCALARS", "METHODS", "ROUTED"]
@@ -103,7 +103,7 @@ def ctypes(a: Any) -> Any:
 @specialized(ctypes)
 def _ctypes(a: Any) -> Any:
     if is_of_numbers(a):
-        raise UnsupportedFunctionError(_REFUSED)
+        raise MissingRuleError(_REFUSED)
     return lambda a: a.ctypes
 
 
@@ -197,14 +197,20 @@ def viewed(a: Any, dtype: Any) -> Any:
 @specialized(viewed)
 def _viewed(a: Any, dtype: Any) -> Any:
     if getattr(dtype, "dtype", None) != root(a.dtype):
-        raise UnsupportedFunctionError(_REFUSED)
+        raise MissingRuleError(_REFUSED)
     return lambda a, dtype: a
 
 
 @kernel
-def refused(a: Any, *args: Any) -> Any:
-    """Stand for functions that read the bytes of an array."""
+def bytes_as_text(a: Any) -> Any:
+    """ndarray.tobytes: refused."""
     return bytes_of(a)
+
+
+@kernel
+def from_buffer(buffer: Any, dtype: Any = None, count: Any = -1, offset: Any = 0) -> Any:
+    """np.frombuffer: from_buffer."""
+    return bytes_of(buffer)
 
 
 def bytes_of(a: Any) -> Any:
@@ -214,7 +220,7 @@ def bytes_of(a: Any) -> Any:
 
 @specialized(bytes_of)
 def _bytes_of(a: Any) -> Any:
-    raise UnsupportedFunctionError(_REFUSED)
+    raise MissingRuleError(_REFUSED)
 
 
 @kernel
@@ -242,10 +248,10 @@ def imag(a: Any) -> Any:
     return imaginary_part(a)
 
 
-METHODS = {"view": view, "tobytes": refused}
+METHODS = {"view": view, "tobytes": bytes_as_text}
 ROUTED = {
     np.lib.stride_tricks.as_strided: as_strided,
-    np.frombuffer: refused,
+    np.frombuffer: from_buffer,
     np.trim_zeros: trim_zeros,
 }
 FROM_SCALARS = {np.real: real, np.imag: imag}

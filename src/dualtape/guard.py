@@ -53,7 +53,7 @@ def guarded(compute: Callable[..., Any], tested: tuple[Any, ...], operands: tupl
         Values, derivatives, or None.
     """
     at = next((e for e in map(find_emitted, operands) if e is not None), None)
-    if at is None:
+    if at is None or any(map(_is_recorded, operands)):
         return compute(strong, *operands)
     usual = compute(operator.mul, *operands)
     flag = _not_finite(at, tested)
@@ -73,6 +73,14 @@ def guarded(compute: Callable[..., Any], tested: tuple[Any, ...], operands: tupl
         phi.add_incoming(other, inside)
     pairs = zip(slot_types, chosen, strict=True)
     return tuple(wrap(at.context, builder, ty, phi) for ty, phi in pairs)
+
+
+def _is_recorded(value: Any) -> bool:
+    """Whether a value is made of numbers with rows: these are recorded where they are computed."""
+    if isinstance(value, EmittedPartials):
+        return not value.type.is_vector and any(map(_is_recorded, value.lanes()))
+    fields = getattr(value, "FIELDS", ())
+    return "tape" in fields or any(_is_recorded(getattr(value, name)) for name in fields)
 
 
 def _not_finite(at: Any, tested: tuple[Any, ...]) -> Any:
