@@ -377,7 +377,9 @@ SQUARES = [
 ROWS = [*TIES, *NORMS, *QUOTIENTS, *OVERFLOWS, *SQUARES]
 
 
-@pytest.mark.parametrize("mode", [*MODES[:-1], pytest.param(MODES[-1], marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "mode", [pytest.param(m, marks=[pytest.mark.slow] * (m == "over reverse")) for m in MODES]
+)
 @pytest.mark.parametrize(
     "row", ROWS, ids=[f"{row.family.__name__} {row.which} {row.point}" for row in ROWS]
 )
