@@ -10,6 +10,7 @@ differences of the gradient.
 import gc
 import math
 import weakref
+from types import FunctionType
 
 import numba
 import numpy as np
@@ -672,9 +673,8 @@ def test_elementwise_functions_have_a_plain_form():
     context = numba.core.registry.cpu_target.typing_context
     ad.grad(lambda x: np.sum(x * x))(np.ones(2))  # what works on numbers is there
     for function in ELEMENTWISE.keys() - NUMBERS_ONLY - set(CUSTOM_RULES.values()):
-        if (function.__module__ or "").startswith("dualtape.") and not hasattr(
-            ad, function.__name__
-        ):
+        own = isinstance(function, FunctionType) and function.__module__.startswith("dualtape.")
+        if own and not hasattr(ad, function.__name__):
             continue  # in no function of a user
         calls = [(numba.float64,) * n for n in (1, 2, 3)]
         calls.append((numba.float64, numba.int64))
