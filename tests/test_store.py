@@ -176,6 +176,7 @@ def test_the_store_keeps_no_temporary_files(place):
 def damage(files, chance, random_numbers):
     """Delete, cut, overwrite or exchange some of the files; return how many."""
     changed = [p for p in files if random_numbers.random() < chance]
+    changed = changed or [random_numbers.choice(files)]
     for path in changed:
         kind = random_numbers.choice(["delete", "cut", "empty", "flip", "exchange"])
         data = bytearray(path.read_bytes())
