@@ -310,25 +310,6 @@ def test_sizes_change_between_calls(chunk):
 # Kinds of input
 
 
-def layouts():
-    x = np.array([0.5, -1.0, 2.0, 1.5])
-    wide = np.zeros((4, 3))
-    wide[:, 1] = x
-    frozen = x.copy()
-    frozen.setflags(write=False)
-    return {
-        "contiguous": x,
-        "every-second": np.repeat(x, 2)[::2],
-        "reversed": x[::-1].copy()[::-1],
-        "column": wide[:, 1],
-        "read-only": frozen,
-        "big-endian": x.astype(">f8"),
-        "list": list(x),
-        "list-of-numpy-floats": [np.float64(a) for a in x],
-        "float16": x.astype(np.float16),
-    }
-
-
 def test_constant_broadcast_array():
     x = np.broadcast_to(np.float64(0.5), 3)
     assert_close(ad.grad(rosenbrock)(x), rosenbrock_gradient(np.full(3, 0.5)))

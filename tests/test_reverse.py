@@ -539,7 +539,7 @@ def accumulated_in_elements(x):
 
 @case(lambda a, b, c, d: (7.0 * a**6 * b, a**7, 0.0, 0.0))
 def buffers_swapped(x):
-    u, w = x.copy(), np.zeros_like(x)  # of zeros(x.size) in single precision Numba makes nothing
+    u, w = x.copy(), np.zeros_like(x)  # the same type in single precision
     for _ in range(3):
         for i in range(x.size):
             w[i] = u[i] * u[0]

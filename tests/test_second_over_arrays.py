@@ -78,12 +78,13 @@ def test_what_has_no_part_stays_zero_beside_infinities(name):
     assert hessian[1, 1] == 0.0
 
 
+@pytest.mark.parametrize("error", [ad.MissingRuleError, AssertionError])
 @pytest.mark.parametrize("sizes", [(100, 3), (3, 100)], ids=["large first", "small first"])
-def test_auto_does_not_depend_on_which_size_came_first(sizes, monkeypatch):
+def test_auto_does_not_depend_on_which_size_came_first(sizes, error, monkeypatch):
     """Whatever a call for few inputs can do, every call can, and the other way round."""
 
     def refuse(*_args, **_options):
-        raise ad.MissingRuleError("no rule for reverse mode")
+        raise error("no rule for reverse mode")
 
     monkeypatch.setattr("dualtape.reverse.gradient_driver", refuse)
 
@@ -94,5 +95,5 @@ def test_auto_does_not_depend_on_which_size_came_first(sizes, monkeypatch):
     for n in sizes:
         x = np.arange(1.0, n + 1.0)
         np.testing.assert_array_equal(gradient(x), 2.0 * x)
-    with pytest.raises(ad.MissingRuleError):
+    with pytest.raises(ad.DualtapeError, match="no rule for reverse mode"):
         ad.grad(f, mode="reverse")(np.ones(100))

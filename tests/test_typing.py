@@ -733,6 +733,35 @@ def test_functions_that_call_each_other_and_end_with_a_constant(n, mode):
 
 
 @numba.njit
+def sums(v, n):
+    if n == 0:
+        return 2.0 * v
+    s, t = v - v, 0.0
+    for _ in range(3):
+        s = s + np.sum(C * t)  # makes inference start again, after `more_sums` was compiled
+        t = t + v * more_sums(v, n - 1)
+    return s
+
+
+@numba.njit
+def more_sums(v, n):
+    if n == 0:
+        return 2.0
+    return v + sums(v, n - 1)
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_functions_that_call_each_other_and_are_inferred_again(mode):
+    def f(x):
+        return sums(x[0], 4) * x[1]
+
+    x = np.array([1.1, 0.5])
+    value, gradient = ad.value_and_grad(f, mode=mode)(x)
+    assert value == pytest.approx(numba.njit(f)(x), rel=1e-14)
+    np.testing.assert_allclose(gradient, differences_of(f, x), rtol=1e-8)
+
+
+@numba.njit
 def whole_halves(v, n):
     if n == 0:
         return 1

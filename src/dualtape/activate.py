@@ -47,6 +47,7 @@ from .effects import depth_of_type, effects_of_call
 from .elementary import SCIPY
 from .errors import ArgumentError, MissingRuleError, UnsupportedFunctionError
 from .failing import compiling
+from .fresh import is_in
 from .fusion import Fuse, FusePlain
 from .increments import keep_rows
 from .inference import InferTypes
@@ -55,7 +56,7 @@ from .known import APPLIED_TRANSFORMS, CUSTOM_RULES, STATIC_TRANSFORMS, is_libra
 from .labels import label_operations
 from .linking import Linked
 from .memory import Forgetful, remembered
-from .numbertype import NumberType, highest_number, level
+from .numbertype import NumberType, highest_number
 from .pending import record_pending
 from .plainly import see_plainly
 from .positional import positional
@@ -83,9 +84,7 @@ class Activate(FunctionPass):
         """Run on one function."""
         func_ir = state.func_ir
         func_ir._definitions = build_definitions(func_ir.blocks)
-        number = max(
-            (n for n in map(highest_number, state.args) if n is not None), key=level, default=None
-        )
+        number = highest_number(types.Tuple(state.args))
         casts = getattr(state, "casts", None)
         if casts:
             casts.insert(state)
@@ -148,11 +147,11 @@ class Activate(FunctionPass):
             return _cast(statement, wanted)
         if function is np.array and active:
             return _with_function(statement, "array_from", array_from)
-        if _is_in(function, APPLIED_TRANSFORMS):
+        if is_in(function, APPLIED_TRANSFORMS):
             applied = APPLIED_TRANSFORMS[function](_static(func_ir, call.args[0]))
             call.args = call.args[1:]
             return _with_function(statement, applied.__name__, applied)
-        if _is_in(function, STATIC_TRANSFORMS):
+        if is_in(function, STATIC_TRANSFORMS):
             arguments = [_static(func_ir, var) for var in call.args]
             options = {name: _static(func_ir, var) for name, var in call.kws}
             transform = function(*arguments, **options)
@@ -275,10 +274,6 @@ def _undefined(statement: Any) -> UnsupportedFunctionError:
     )
     error.__cause__ = NameError(f"name {name!r} is not defined")
     return error
-
-
-def _is_in(function: Any, functions: Any) -> bool:
-    return isinstance(function, FunctionType) and function in functions
 
 
 def _may_hold_numbers(value: Any) -> bool:

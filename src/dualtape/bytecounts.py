@@ -124,9 +124,11 @@ def imaginary_part(a: Any) -> Any:
 
 @specialized(imaginary_part)
 def _imaginary_part(a: Any) -> Any:
-    if isinstance(a, NumberType):
-        return lambda a: 0.0
-    return (lambda a: np.zeros(a.shape)) if is_of_numbers(a) else lambda a: a.imag
+    number = a.dtype if is_of_numbers(a) else a
+    if not isinstance(number, NumberType):
+        return lambda a: a.imag
+    plain = np.float32 if root(number) == types.float32 else np.float64
+    return (lambda a: plain(0.0)) if number is a else lambda a: np.zeros(a.shape, plain)
 
 
 ATTRIBUTES = {
@@ -209,7 +211,7 @@ def bytes_as_text(a: Any) -> Any:
 
 @kernel
 def from_buffer(buffer: Any, dtype: Any = None, count: Any = -1, offset: Any = 0) -> Any:
-    """np.frombuffer: from_buffer."""
+    """np.frombuffer: refused."""
     return bytes_of(buffer)
 
 

@@ -18,7 +18,7 @@ from .named import in_compiled_code
 from .positional import same_signature
 from .recomputing import checkpoint_driver
 
-__all__ = ["checkpoint", "checkpoint_loop", "same_signature"]
+__all__ = ["checkpoint", "checkpoint_loop"]
 
 
 def checkpoint(f: Callable[..., Any]) -> Any:

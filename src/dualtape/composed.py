@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 from .activate import twin
-from .checkpointing import same_signature
 from .driver import Transform
 from .making import cached, checked_function, name_of, py_func_of
 from .memory import remembered
+from .positional import same_signature
 from .recomputing import plain_call
 
 __all__ = ["composed", "evaluated"]

@@ -21,7 +21,16 @@ from numba.stencils.stencil import StencilFunc
 from ._rule import Rule
 from .conversion import array_from
 
-__all__ = ["CONSTRUCTORS", "INPUTS", "NEW", "NEW_METHODS", "NO_VIEWS", "is_in", "makes_new"]
+__all__ = [
+    "CONSTRUCTORS",
+    "INPUTS",
+    "NEW",
+    "NEW_METHODS",
+    "NO_VIEWS",
+    "inputs_of",
+    "is_in",
+    "makes_new",
+]
 
 CONSTRUCTORS = {
     np.zeros, np.ones, np.empty, np.full, np.array, np.eye, np.identity, np.linspace, np.arange,

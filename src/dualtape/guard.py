@@ -19,6 +19,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 
 from .emit import Emitted, EmittedPartials, find_emitted, strong, type_of, unwrap, wrap
+from .jets import level_of
 
 __all__ = ["guarded", "watchful"]
 
@@ -33,11 +34,6 @@ def watchful(partial: Any, factor: Any) -> Any:
     if level_of(top):
         return top.watched_times(factor if top is partial else partial)
     return partial * factor
-
-
-def level_of(value: Any) -> int:
-    """Return the nesting level of a value."""
-    return getattr(value, "level", 0)
 
 
 def guarded(compute: Callable[..., Any], tested: tuple[Any, ...], operands: tuple[Any, ...]) -> Any:
@@ -77,10 +73,10 @@ def guarded(compute: Callable[..., Any], tested: tuple[Any, ...], operands: tupl
 
 def _is_recorded(value: Any) -> bool:
     """Whether a value is made of numbers with rows: these are recorded where they are computed."""
-    if isinstance(value, EmittedPartials):
-        return not value.type.is_vector and any(map(_is_recorded, value.lanes()))
-    fields = getattr(value, "FIELDS", ())
-    return "tape" in fields or any(_is_recorded(getattr(value, name)) for name in fields)
+    ty = None if value is None else type_of(value)
+    while ty is not None and not getattr(ty, "slots", 0):
+        ty = getattr(ty, "base", None)
+    return ty is not None
 
 
 def _not_finite(at: Any, tested: tuple[Any, ...]) -> Any:

@@ -35,7 +35,7 @@ from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.typeinfer import TypeInferer, TypeVar, TypeVarMap
 
 from .lists import convert_results, lists_of_numbers
-from .numbertype import NumberType, highest_number, level, tuple_like
+from .numbertype import NumberType, highest_number, tuple_like
 
 __all__ = ["InferTypes"]
 
@@ -80,10 +80,10 @@ class _Variables(TypeVarMap):
 class _Inferer(TypeInferer):
     """Numba's inference, in which a function keeps what others were told of its result."""
 
-    def __init__(self, context: Any, func_ir: Any, warnings: Any) -> None:
-        super().__init__(context, func_ir, warnings)
-        self.number: NumberType | None = None
-        self._told: set[Any] = set()
+    number: NumberType | None = None
+    """The highest among the arguments."""
+    told: set[Any]
+    """What callers were compiled for; they are not compiled anew where inference starts again."""
 
     def return_types_from_partial(self) -> Any:
         """Return the type of the result for a call from inside, as far as it is known."""
@@ -93,15 +93,15 @@ class _Inferer(TypeInferer):
         announced = _active(partial, self.number)
         asks_itself = self.context.callstack[0].typeinfer is self  # and will ask again
         if announced != partial or not asks_itself:
-            self._told.add(announced)
+            self.told.add(announced)
         return announced
 
     def get_return_type(self, typemap: Any) -> Any:
         """Return the type of the result, to which returned values are converted."""
         found = super().get_return_type(typemap)
-        if not self._told:
+        if not self.told:
             return found
-        announced, *others = self._told
+        announced, *others = self.told
         if others or self.context.can_convert(found, announced) is None:
             raise errors.TypingError(
                 f"the result of {self.func_ir.func_id.func_name}, which calls itself, is {found} "
@@ -137,14 +137,13 @@ class InferTypes(FunctionPass):
     def run_pass(self, state: Any) -> bool:
         """Run on one function."""
         first: dict[str, Any] = {}
-        numbers = (n for n in map(highest_number, state.args) if n is not None)
-        number = max(numbers, key=level, default=None)
+        number, told = highest_number(types.Tuple(state.args)), set[Any]()
         while True:
             inferer = _Inferer(
                 state.typingctx, state.func_ir, errors.WarningsFixer(errors.NumbaWarning)
             )
             inferer.typevars = _Variables(state.typingctx, first)
-            inferer.number = number
+            inferer.number, inferer.told = number, told
             try:
                 state.typemap, state.return_type, state.calltypes = _inferred(state, inferer)
             except errors.TypingError:

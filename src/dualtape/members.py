@@ -1,4 +1,4 @@
-"""What Numba has for floats, of active numbers: ``x.real``, ``x.item()``, ``x in {1.0, 2.0}``."""
+"""What Numba has for floats, of active numbers: ``x.item()``, ``x in {1.0, 2.0}``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numba.core.typing.templates import (
     infer_getattr,
     signature,
 )
-from numba.extending import lower_builtin, lower_getattr
+from numba.extending import lower_builtin
 
 from .elementary import CPU_FIRST, type_global
 from .emit import unwrap, wrap
@@ -37,24 +37,10 @@ class _Members(AttributeTemplate):
     key = NumberType
 
     def generic_resolve(self, number: Any, name: str) -> Any:
-        if name == "real":
-            return number
-        if name == "imag":
-            return root(number)
         if name not in _THE_NUMBER_ITSELF:
             return None
         body = {"key": (NumberType, name)}
         return types.BoundFunction(type(f"Method_{name}", (_Itself,), body), number)
-
-
-@lower_getattr(NumberType, "real")
-def _real(context: Any, builder: Any, ty: Any, number: Any) -> Any:
-    return number
-
-
-@lower_getattr(NumberType, "imag")
-def _imag(context: Any, builder: Any, ty: Any, number: Any) -> Any:
-    return context.get_constant(root(ty), 0.0)
 
 
 class _InSet(AbstractTemplate):

@@ -13,11 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 from numba.core import types
-from numba.core.errors import NumbaError
 
 from .alternative import Alternative, by_size, register
 from .driver import Transform
-from .errors import DualtapeError
 from .making import (
     cached,
     checked_chunk,
@@ -86,10 +84,11 @@ class Auto:
         first = int(self.seen is not None and self.seen > self.limit)
         try:
             sig, eager = self.drivers[first](typingctx, packed)
-        except (DualtapeError, NumbaError):
+        except Exception:
             if not first:
                 raise
-            # What works for few inputs works for many, whichever are asked for first.
+            # Whatever is wrong with it: what works for few inputs works for many, as in
+            # `alternative`, whichever are asked for first.
             return self.drivers[0](typingctx, packed)
         other = Alternative(self.prepare(packed, 1 - first), packed, sig.return_type)
         operator = "<=" if first else ">"

@@ -23,6 +23,7 @@ from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import lower_builtin
 
 from .elementary import ELEMENTWISE, type_global, value
+from .fresh import is_in
 from .increments import PLAIN_OPERATOR as INCREMENTS
 from .influence import without_derivative
 from .showing import constant_of
@@ -195,10 +196,7 @@ class _Computed:
 
 
 def _is_elementwise(function: Any) -> bool:
-    try:
-        return function in ELEMENTWISE or function in INCREMENTS
-    except TypeError:  # unhashable
-        return False
+    return is_in(function, ELEMENTWISE) or is_in(function, INCREMENTS)
 
 
 def _with_recorded_items(

@@ -26,6 +26,7 @@ from numba.core import ir, types
 
 from ._rule import RULES, Rule
 from .elementary import ELEMENTWISE
+from .fresh import is_in
 from .jets import jet_of
 from .numbertype import NumberType
 from .watched import WATCHED
@@ -187,10 +188,7 @@ class _Wild:
             return None
         called = self.typemap.get(made.func.name)
         key = getattr(called, "typing_key", None) if isinstance(called, types.Function) else None
-        try:
-            return key if key in ELEMENTWISE else None
-        except TypeError:
-            return None
+        return key if is_in(key, ELEMENTWISE) else None
 
     def _is_source(self, function: Any, operands: list[str]) -> bool:
         if function in QUOTIENTS:
