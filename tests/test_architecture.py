@@ -19,8 +19,8 @@ ROOT = Path(__file__).parent.parent
 FLOORS = [
     [
         "errors", "symbols", "loading", "identity", "restoring", "diskcache", "store", "apart",
-        "linking", "_jit", "_rule", "known", "rules", "special", "memory", "positional", "schedule",
-        "coloring", "allocation", "verbose",
+        "linking", "_jit", "_rule", "known", "rules", "special", "reach", "cells", "fingerprint",
+        "snapshots", "memory", "positional", "schedule", "coloring", "allocation", "verbose",
     ],
     ["byvalue", "partials", "emit", "guard", "numbertype", "jets", "tape", "pool", "recording"],
     ["number", "dual", "hyperdual", "active"],
@@ -35,10 +35,12 @@ FLOORS = [
     [
         "fresh", "showing", "aliasing", "effects", "views", "casting", "increments", "pending",
         "labels", "scalars", "influence", "wild", "squares", "plainly",
-        "fusion", "lists", "inference", "choice", "activation", "activate", "fingerprint", "plan",
+        "fusion", "lists", "inference", "choice", "activation", "celled", "users", "activate",
+        "plan",
         "draws", "run", "outputs", "forward", "second",
         "reverse", "over_reverse", "pullback", "recomputing", "loop", "alternative", "retell",
-        "failing", "pipeline", "driver", "rulemaking", "making", "named", "modes", "sparse_reverse",
+        "failing", "pipeline", "driver", "live", "rulemaking", "making", "named", "modes",
+        "sparse_reverse",
     ],
     [
         "flattening", "products", "transforms", "calling", "score", "testing", "recorder", "graph",

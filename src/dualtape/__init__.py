@@ -28,6 +28,7 @@ if _typing.TYPE_CHECKING:
     from .errors import ConvergenceError as ConvergenceError
     from .errors import DerivativeMismatchError as DerivativeMismatchError
     from .errors import DualtapeError as DualtapeError
+    from .errors import DualtapeWarning as DualtapeWarning
     from .errors import IntegerConversionError as IntegerConversionError
     from .errors import MissingRuleError as MissingRuleError
     from .errors import MixedNumbersError as MixedNumbersError
@@ -78,8 +79,8 @@ _CONTENTS = {
     "dual": "VectorDual",
     "elementary": "value",
     "errors": "ArgumentError ArgumentValueError ConvergenceError DerivativeMismatchError "
-    "DualtapeError IntegerConversionError MissingRuleError MixedNumbersError NotScalarError "
-    "PatternError SingularJacobianError TapeMemoryError UnsupportedFunctionError",
+    "DualtapeError DualtapeWarning IntegerConversionError MissingRuleError MixedNumbersError "
+    "NotScalarError PatternError SingularJacobianError TapeMemoryError UnsupportedFunctionError",
     "flattening": "ravel",
     "hyperdual": "HyperDual",
     "implicit": "implicit_minimum implicit_root",

@@ -11,9 +11,10 @@ from numba.extending import overload
 from .activate import twin
 from .driver import Transform
 from .known import APPLIED_TRANSFORMS, STATIC_TRANSFORMS
+from .live import live
 from .loop import loop_driver
 from .making import cached, checked_function, name_of, py_func_of
-from .memory import remembered
+from .memory import current, remembered
 from .named import in_compiled_code
 from .positional import same_signature
 from .recomputing import checkpoint_driver
@@ -21,6 +22,7 @@ from .recomputing import checkpoint_driver
 __all__ = ["checkpoint", "checkpoint_loop"]
 
 
+@live
 def checkpoint(f: Callable[..., Any]) -> Any:
     """Return f, recorded as one block whose inside is recorded again when the sweep is there.
 
@@ -128,7 +130,7 @@ def checkpoint_loop(step: Callable[..., Any], state: Any, n: int, slots: int, *a
     >>> abs(ad.grad(f, mode="reverse")(0.2) - ad.grad(f, mode="forward")(0.2)) < 1e-12
     True
     """
-    return loop_function(step)(state, n, slots, *args)
+    return loop_function(current(step))(state, n, slots, *args)
 
 
 def loop_function(step: Callable[..., Any]) -> Transform:

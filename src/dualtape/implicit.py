@@ -32,6 +32,7 @@ from .driver import Transform
 from .errors import ArgumentError, ConvergenceError
 from .known import STATIC_TRANSFORMS
 from .linear import inverse, largest, reciprocal, solution_step
+from .live import live
 from .making import checked_function, name_of
 from .memory import remembered
 from .newton import minimizer, root_finder
@@ -142,6 +143,7 @@ def implicit_minimum(f: Function, solver: Function | None = None) -> Any:
     return _implicit("implicit_minimum", f, solver)
 
 
+@live
 def _implicit(kind: str, f: Any, solver: Any) -> Transform:
     function = checked_function(f, kind)
     if solver is not None and not callable(solver):

@@ -16,6 +16,7 @@ from numba.core import types
 
 from .alternative import Alternative, by_size, register
 from .driver import Transform
+from .live import live
 from .making import (
     cached,
     checked_chunk,
@@ -126,6 +127,7 @@ def compiled_for(driver: Any, packed: Any, name: str) -> Any:
 def _packed_signature(packed: Any) -> None: ...
 
 
+@live
 def gradient(kind: str, f: Any, argnums: Any, mode: str, chunk_size: int | None) -> Transform:
     """Return ``grad(f)`` or ``value_and_grad(f)``."""
     with_value, chunk = kind.startswith("value"), checked_chunk(chunk_size)
@@ -176,6 +178,7 @@ def _in_mode(
     return make_transform(kind, f, argnums, mode, (option,), make)
 
 
+@live
 def jacobian(kind: str, f: Any, argnums: Any, mode: str, chunk_size: int | None) -> Transform:
     """Return ``jacobian(f)`` or ``value_and_jacobian(f)``."""
     with_value = kind.startswith("value")
@@ -238,6 +241,7 @@ class AutoJacobian:
         return builder.and_(many, builder.icmp_signed(">", n, builder.mul(m, m.type(4))))
 
 
+@live
 def hessian(kind: str, f: Any, argnums: Any, mode: str) -> Transform:
     """Return ``hessian(f)`` or ``value_grad_hessian(f)``."""
     with_value = kind.startswith("value")
@@ -256,6 +260,7 @@ def hessian(kind: str, f: Any, argnums: Any, mode: str) -> Transform:
     return _in_mode(kind, f, argnums, (mode, None), (few, many), HESSIAN)
 
 
+@live
 def product(f: Any, mode: str, chunk_size: int | None) -> Transform:
     """Return ``hvp(f)``."""
     function, chunk = checked_function(f, "hvp"), checked_chunk(chunk_size)

@@ -11,14 +11,16 @@ from typing import Any
 from . import modes
 from .driver import Transform, as_float
 from .errors import ArgumentError
+from .live import live
 from .making import cached, checked_function, deferred, name_of, py_func_of
-from .memory import remembered
+from .memory import current, remembered
 
 __all__ = ["Pullback", "derivative", "hvp", "jvp", "vjp"]
 
 Function = Callable[..., Any]
 
 
+@live
 def derivative(f: Function, order: int = 1) -> Any:
     """Return a function that computes the derivative of a function of one real number.
 
@@ -107,7 +109,7 @@ def jvp(f: Function, primals: Any, tangents: Any) -> Any:
     """
     if not isinstance(primals, tuple) or not isinstance(tangents, tuple):
         raise ArgumentError(f"jvp({name_of(f)}): primals and tangents are tuples, one per argument")
-    return jvp_function(f)(primals, tangents)
+    return jvp_function(current(f))(primals, tangents)
 
 
 def jvp_function(f: Function) -> Any:
@@ -168,7 +170,7 @@ def vjp(f: Function, *primals: Any) -> tuple[Any, Pullback]:
     >>> pullback(np.array([1.0, 10.0]))
     (array([ 2., 60.]),)
     """
-    record, pull = vjp_functions(f)
+    record, pull = vjp_functions(current(f))
     inspect.signature(py_func_of(f)).bind(*primals)  # the usual TypeError where they do not fit
     primals = tuple(as_float(arg, i, record.__name__) for i, arg in enumerate(primals))
     value, address, rows = record(primals)

@@ -33,7 +33,7 @@ from .elementary import value
 from .known import APPLIED_TRANSFORMS
 from .making import checked_function, name_of
 from .memoize import explained
-from .memory import remembered
+from .memory import current, remembered
 from .numbertype import NumberType
 from .primal import primal_of
 
@@ -143,7 +143,7 @@ def quad(
     with explained("quad"):
         args = args if isinstance(args, tuple) else (args,)
         return scipy_integrate.quad(
-            evaluated(f, "quad"),
+            evaluated(current(f), "quad"),
             a,
             b,
             args,

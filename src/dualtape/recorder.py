@@ -25,7 +25,7 @@ from .driver import Transform, as_float
 from .errors import ArgumentError
 from .labels import LABELS
 from .making import checked_function, name_of, py_func_of
-from .memory import remembered
+from .memory import current, remembered
 from .pool import release_tape
 from .pullback import record_driver
 from .sweeps import call_adjoint, sweep_floats
@@ -358,7 +358,7 @@ def record(f: Callable[..., Any], *args: Any) -> Recorded:
        5  +                      40             1  d/d4 = 1, d/d2 = 1
        6  +                      42             1  d/d5 = 1
     """
-    function = checked_function(f, "record")
+    function = current(checked_function(f, "record"))
     name = f"record({name_of(function)})"
 
     def make() -> Transform:

@@ -22,7 +22,7 @@ from .driver import as_float
 from .errors import ArgumentValueError
 from .flattening import ravel
 from .making import checked_function, name_of
-from .memory import remembered
+from .memory import current, remembered
 from .transforms import grad, value_and_grad
 
 __all__ = ["ScoreEstimate", "score_grad"]
@@ -127,7 +127,7 @@ def score_grad(
 
     def estimate(theta: Any, seed: int, *args: Any) -> ScoreEstimate:
         vector, unravel = ravel(as_float(theta, 0, name))
-        run = _compiled_loop(functions, unravel)
+        run = _compiled_loop(tuple(map(current, functions)), unravel)
         value, gradient, error = run(vector, seed, int(samples), constant, args)
         return ScoreEstimate(value, unravel(gradient), unravel(error))
 

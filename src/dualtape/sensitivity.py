@@ -16,7 +16,7 @@ from .errors import ArgumentError
 from .implicitmethods import is_implicit, takes_sparse
 from .making import checked_function, name_of
 from .memoize import explained
-from .memory import remembered
+from .memory import current, remembered
 from .states import of_states
 from .transforms import jacobian, value_and_jacobian
 
@@ -158,7 +158,7 @@ def _augmented(fun: Any) -> Any:
     In the direction s of the parameters f has the derivative (df/dy S + df/dp) s: one sweep of
     dual numbers computes f and the right-hand sides of eight columns of S.
     """
-    function = checked_function(fun, "solve_ivp_sensitivity")
+    function = current(checked_function(fun, "solve_ivp_sensitivity"))
 
     def make() -> Any:
         inner = twin(function)

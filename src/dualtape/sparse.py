@@ -18,6 +18,7 @@ from .activate import twin
 from .driver import Transform, as_float, count_numbers
 from .elimination import EMPTY, METHODS
 from .errors import ArgumentError, PatternError
+from .live import live
 from .making import cached, checked_argnums, checked_function, name_of, py_func_of
 from .memory import remembered
 from .sparse_reverse import sparse_driver
@@ -383,9 +384,10 @@ def _positions(kind: str, argnums: tuple[int, ...], count: int) -> tuple[int, ..
     return tuple(i % count for i in argnums)
 
 
-def _core(kind: str, function: Any, positions: tuple[int, ...], out: int | None) -> Transform:
+@live
+def _core(kind: str, f: Any, positions: tuple[int, ...], out: int | None) -> Transform:
     """Return the compiled ``(program, *args) -> (value, tape, rows, entries)``."""
-    key = (kind, "core", positions, out)
+    function, key = f, (kind, "core", positions, out)
 
     def make() -> Transform:
         with_value = kind.startswith("value")

@@ -20,6 +20,7 @@ from . import coloring
 from .driver import Transform, count_numbers
 from .elimination import METHODS
 from .errors import ArgumentError, PatternError
+from .live import live
 from .making import cached, checked_function, name_of
 from .memory import remembered
 from .modes import gradient
@@ -254,9 +255,10 @@ class PreparedHessian:
         return matrix
 
 
-def _core(function: Any) -> Transform:
+@live
+def _core(f: Any) -> Transform:
     """Return the compiled core of the gradient; see `sparse.core_signature`."""
-    key = ("sparse_hessian", "core")
+    function, key = f, ("sparse_hessian", "core")
 
     def make() -> Transform:
         driver = sparse_driver(
@@ -270,9 +272,10 @@ def _core(function: Any) -> Transform:
     return made
 
 
-def _compressed(function: Any) -> Transform:
+@live
+def _compressed(f: Any) -> Transform:
     """Return the compiled ``(seeds, x, *args) -> H S``."""
-    key = ("sparse_hessian", "products")
+    function, key = f, ("sparse_hessian", "products")
 
     def make() -> Transform:
         driver = compressed_driver(gradient("value_and_grad", function, 0, "reverse", None))
