@@ -107,16 +107,17 @@ class LiveTransform(Transform):
 
 def live(maker: Callable[..., Any]) -> Callable[..., Any]:
     """Let a function that makes transforms of its argument f make ones that renew themselves."""
-    signature = inspect.signature(maker)
+    position = list(inspect.signature(maker).parameters).index("f")
 
     @functools.wraps(maker)
     def made(*args: Any, **named: Any) -> Any:
-        bound = signature.bind(*args, **named)
+        if "f" in named:
+            args, named = _bound(maker, args, named)
+        before, given, after = args[:position], args[position], args[position + 1 :]
 
         def again(function: Any) -> Any:
-            return maker(**{**bound.arguments, "f": function})
+            return maker(*before, function, *after, **named)
 
-        given = bound.arguments["f"]
         transform = again(given)
         source = source_of(given)
         if is_living(source) or not is_plain(source) or not memory_of(source).places:
@@ -127,3 +128,8 @@ def live(maker: Callable[..., Any]) -> Callable[..., Any]:
         return entries[key]
 
     return made
+
+
+def _bound(maker: Any, args: Any, named: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    bound = inspect.signature(maker).bind(*args, **named)
+    return bound.args, bound.kwargs
