@@ -36,7 +36,7 @@ FLOORS = [
         "fresh", "showing", "aliasing", "effects", "views", "casting", "increments", "pending",
         "labels", "scalars", "influence", "wild", "squares", "plainly",
         "fusion", "lists", "inference", "choice", "activation", "activate", "fingerprint", "plan",
-        "draws", "run", "outputs", "forward", "second",
+        "travel", "draws", "run", "outputs", "forward", "second",
         "reverse", "over_reverse", "pullback", "recomputing", "loop", "alternative", "retell",
         "failing", "pipeline", "driver", "rulemaking", "making", "named", "modes", "sparse_reverse",
     ],

@@ -26,12 +26,13 @@ from .errors import ArgumentError
 from .failing import Failure, told_by
 from .known import is_library
 from .memory import Forgetful
+from .travel import Traveler
 from .verbose import announced
 
 __all__ = ["Transform", "as_float", "count_numbers"]
 
 
-class Transform(Forgetful):
+class Transform(Traveler, Forgetful):
     """A function made by a transform: callable from Python and from compiled code.
 
     Parameters

@@ -7,6 +7,7 @@ entry: a stale derivative is never loaded.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -16,14 +17,19 @@ from numba.core.dispatcher import Dispatcher
 
 from .known import CUSTOM_RULES, is_library
 
-__all__ = ["fingerprint"]
+__all__ = ["fingerprint", "traced"]
 
 
 def fingerprint(function: Any) -> str:
     """Return a digest of a function and all it reaches."""
-    digest = hashlib.sha256()
-    _add(digest, function, set())
-    return digest.hexdigest()
+    return traced(function)[0]
+
+
+def traced(function: Any) -> tuple[str, set[int]]:
+    """Return the fingerprint of a function or of several, and the ids of all functions reached."""
+    digest, seen = hashlib.sha256(), set[int]()
+    _add(digest, function, seen)
+    return digest.hexdigest(), seen
 
 
 def _add(digest: Any, value: Any, seen: set[int]) -> None:
@@ -39,7 +45,8 @@ def _add(digest: Any, value: Any, seen: set[int]) -> None:
         digest.update(repr(told).encode())
         if not value._can_compile:  # explicit signatures, to which arguments are cast
             digest.update(repr(value.nopython_signatures).encode())
-        _add(digest, value.py_func, seen)
+        origin = getattr(value, "origin", None)  # of a derivative, which may have another signature
+        _add(digest, origin.functions if origin else value.py_func, seen)
     elif isinstance(value, FunctionType):
         seen.add(id(value))
         _add_function(digest, value, seen)
@@ -61,7 +68,8 @@ def _add_function(digest: Any, function: FunctionType, seen: set[int]) -> None:
     _add(digest, (function.__defaults__ or ()), seen)
     _add(digest, tuple(sorted((function.__kwdefaults__ or {}).items())), seen)
     for cell in function.__closure__ or ():
-        _add(digest, cell.cell_contents, seen)
+        with contextlib.suppress(ValueError):  # not set yet
+            _add(digest, cell.cell_contents, seen)
     _add_code(digest, function.__code__, function.__globals__, seen)
 
 

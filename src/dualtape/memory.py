@@ -7,6 +7,7 @@ Numba internals used (seen to work with 0.68): ``Dispatcher.add_overload`` and t
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections.abc import Callable
@@ -17,6 +18,15 @@ from numba.core.registry import CPUDispatcher
 __all__ = ["Forgetful", "remembered"]
 
 _LOCK = threading.Lock()
+
+
+def _unlock() -> None:
+    """Make a lock for a process in which the thread that held it is not."""
+    global _LOCK  # noqa: PLW0603
+    _LOCK = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_unlock)
 
 
 class Forgetful(CPUDispatcher):
@@ -43,16 +53,26 @@ class Forgetful(CPUDispatcher):
         self._cache.__dict__.pop("_identity", None)
 
 
-def remembered(function: Any, key: Any, make: Callable[[], Any]) -> Any:
-    """Return what was made for this function and key before, or make it.
+class Memory(dict[Any, Any]):
+    """What was made for one function; it stays in this process when the function is sent away.
 
-    The memory names its owner because functools.wraps copies attributes to other functions.
+    It names its owner because functools.wraps copies attributes to other functions.
     """
+
+    def __init__(self, owner: Any) -> None:
+        super().__init__()
+        self.owner = weakref.ref(owner)
+
+    def __reduce__(self) -> Any:
+        return dict, ()  # a function is read where this package need not be installed
+
+
+def remembered(function: Any, key: Any, make: Callable[[], Any]) -> Any:
+    """Return what was made for this function and key before, or make it."""
     with _LOCK:
-        owner, memory = getattr(function, "_dualtape_memory", (None, {}))
-        if owner is None or owner() is not function:
-            memory = {}
-            function._dualtape_memory = (weakref.ref(function), memory)
+        memory = getattr(function, "_dualtape_memory", None)
+        if not isinstance(memory, Memory) or memory.owner() is not function:
+            memory = function._dualtape_memory = Memory(function)
     if key in memory:
         return memory[key]
     # Making may compile, which takes Numba's lock: it is not held under ours. Of two threads that

@@ -13,6 +13,7 @@ from .driver import Transform, as_float
 from .errors import ArgumentError
 from .making import cached, checked_function, deferred, name_of, py_func_of
 from .memory import remembered
+from .travel import Traveler, sent_as
 
 __all__ = ["Pullback", "derivative", "hvp", "jvp", "vjp"]
 
@@ -66,7 +67,7 @@ def derivative(f: Function, order: int = 1) -> Any:
     def make() -> Transform:
         name = f"derivative({name_of(function)})"
         made = Transform(py_func_of(function), deferred(driver), (0,), name)
-        return cached(made, function, ("derivative", order))
+        return sent_as(cached(made, function, ("derivative", order)), "derivative", (f,), order)
 
     return remembered(function, ("derivative", order), make)
 
@@ -172,11 +173,14 @@ def vjp(f: Function, *primals: Any) -> tuple[Any, Pullback]:
     inspect.signature(py_func_of(f)).bind(*primals)  # the usual TypeError where they do not fit
     primals = tuple(as_float(arg, i, record.__name__) for i, arg in enumerate(primals))
     value, address, rows = record(primals)
-    return value, Pullback(pull, address, rows, primals)
+    return value, sent_as(Pullback(pull, address, rows, primals), "vjp", (f,), *primals)
 
 
-class Pullback:
-    """What `vjp` returns to pull cotangents back; it owns the recording."""
+class Pullback(Traveler):
+    """What `vjp` returns to pull cotangents back; it owns the recording.
+
+    In another process f is recorded again.
+    """
 
     def __init__(self, pull: Any, address: int, rows: Any, primals: tuple[Any, ...]) -> None:
         self._pull = pull
@@ -187,10 +191,17 @@ class Pullback:
 
         weakref.finalize(self, release_tape, address)
 
+    def __reduce__(self) -> Any:
+        return _second, super().__reduce__()
+
     def __call__(self, cotangent: Any) -> Any:
         """Return the gradients of sum(cotangent * value), one for every primal."""
         with self._lock:
             return self._pull(*self._parts, cotangent, self._primals)
+
+
+def _second(make: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    return make(*args)[1]
 
 
 def vjp_functions(f: Function) -> tuple[Transform, Transform]:
