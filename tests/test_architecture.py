@@ -18,9 +18,9 @@ SOURCE = Path(dualtape.__file__).parent
 ROOT = Path(__file__).parent.parent
 FLOORS = [
     [
-        "errors", "symbols", "loading", "identity", "restoring", "diskcache", "store", "apart",
-        "linking", "_jit", "_rule", "known", "rules", "special", "memory", "positional", "schedule",
-        "coloring", "allocation", "verbose",
+        "errors", "interrupts", "forking", "symbols", "loading", "identity", "restoring",
+        "diskcache", "store", "apart", "linking", "_jit", "_rule", "known", "rules", "special",
+        "memory", "positional", "schedule", "coloring", "allocation", "verbose",
     ],
     ["byvalue", "partials", "emit", "guard", "numbertype", "jets", "tape", "pool", "recording"],
     ["number", "dual", "hyperdual", "active"],

@@ -7,26 +7,17 @@ Numba internals used (seen to work with 0.68): ``Dispatcher.add_overload`` and t
 
 from __future__ import annotations
 
-import os
-import threading
 import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 from numba.core.registry import CPUDispatcher
 
+from .forking import Lock
+
 __all__ = ["Forgetful", "remembered"]
 
-_LOCK = threading.Lock()
-
-
-def _unlock() -> None:
-    """Make a lock for a process in which the thread that held it is not."""
-    global _LOCK  # noqa: PLW0603
-    _LOCK = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_unlock)
+_LOCK = Lock()
 
 
 class Forgetful(CPUDispatcher):

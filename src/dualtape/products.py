@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from . import modes
 from .driver import Transform, as_float
 from .errors import ArgumentError
+from .forking import Lock
 from .making import cached, checked_function, deferred, name_of, py_func_of
 from .memory import remembered
 from .travel import Traveler, sent_as
@@ -186,7 +186,7 @@ class Pullback(Traveler):
         self._pull = pull
         self._parts = (address, rows)
         self._primals = primals
-        self._lock = threading.Lock()  # a sweep writes to the tape
+        self._lock = Lock()  # a sweep writes to the tape
         from .pool import release_tape
 
         weakref.finalize(self, release_tape, address)
