@@ -18,9 +18,10 @@ SOURCE = Path(dualtape.__file__).parent
 ROOT = Path(__file__).parent.parent
 FLOORS = [
     [
-        "errors", "symbols", "loading", "identity", "restoring", "diskcache", "store", "apart",
-        "linking", "_jit", "_rule", "known", "rules", "special", "reach", "cells", "fingerprint",
-        "snapshots", "memory", "positional", "schedule", "coloring", "allocation", "verbose",
+        "errors", "interrupts", "forking", "symbols", "loading", "identity", "restoring",
+        "diskcache", "store", "apart", "linking", "_jit", "_rule", "known", "rules", "special",
+        "reach", "cells", "fingerprint", "snapshots", "memory", "positional", "schedule",
+        "coloring", "allocation", "verbose",
     ],
     ["byvalue", "partials", "emit", "guard", "numbertype", "jets", "tape", "pool", "recording"],
     ["number", "dual", "hyperdual", "active"],
@@ -36,8 +37,7 @@ FLOORS = [
         "fresh", "showing", "aliasing", "effects", "views", "casting", "increments", "pending",
         "labels", "scalars", "influence", "wild", "squares", "plainly",
         "fusion", "lists", "inference", "choice", "activation", "celled", "users", "activate",
-        "plan",
-        "draws", "run", "outputs", "forward", "second",
+        "plan", "travel", "draws", "run", "outputs", "forward", "second",
         "reverse", "over_reverse", "pullback", "recomputing", "loop", "alternative", "retell",
         "failing", "pipeline", "driver", "live", "rulemaking", "making", "named", "modes",
         "sparse_reverse",

@@ -18,6 +18,7 @@ from .memory import current, remembered
 from .named import in_compiled_code
 from .positional import same_signature
 from .recomputing import checkpoint_driver
+from .travel import sent_as
 
 __all__ = ["checkpoint", "checkpoint_loop"]
 
@@ -75,7 +76,7 @@ def checkpoint(f: Callable[..., Any]) -> Any:
         driver = checkpoint_driver(twin(function), "checkpoint")
         made = Transform(same_signature(py_func_of(function)), driver, (), name)
         made.shows_arguments = True  # in forward mode it is a plain call
-        return cached(made, function, "checkpoint")
+        return sent_as(cached(made, function, "checkpoint"), "checkpoint", (f,))
 
     return remembered(function, "checkpoint", make)
 

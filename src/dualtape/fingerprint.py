@@ -17,14 +17,19 @@ from numba.core.dispatcher import Dispatcher
 from .known import is_library
 from .reach import bindings, nested_code, rule_of
 
-__all__ = ["fingerprint", "is_same"]
+__all__ = ["fingerprint", "is_same", "traced"]
 
 
 def fingerprint(function: Any) -> str:
     """Return a digest of a function and all it reaches."""
-    digest = hashlib.sha256()
-    _add(digest, function, set())
-    return digest.hexdigest()
+    return traced(function)[0]
+
+
+def traced(function: Any) -> tuple[str, set[int]]:
+    """Return the fingerprint of a function or of several, and the ids of all functions reached."""
+    digest, seen = hashlib.sha256(), set[int]()
+    _add(digest, function, seen)
+    return digest.hexdigest(), seen
 
 
 def is_same(old: Any, new: Any) -> bool:
@@ -51,7 +56,8 @@ def _add(digest: Any, value: Any, seen: set[int]) -> None:
         digest.update(repr(told).encode())
         if not value._can_compile:  # explicit signatures, to which arguments are cast
             digest.update(repr(value.nopython_signatures).encode())
-        _add(digest, value.py_func, seen)
+        origin = getattr(value, "origin", None)  # of a derivative, which may have another signature
+        _add(digest, origin.functions if origin else value.py_func, seen)
     elif isinstance(value, FunctionType):
         seen.add(id(value))
         _add_function(digest, value, seen)

@@ -38,6 +38,7 @@ from .memory import remembered
 from .newton import minimizer, root_finder
 from .primal import derivative_order, primal_of
 from .transforms import grad, jacobian
+from .travel import sent_as
 
 __all__ = ["implicit_minimum", "implicit_root"]
 
@@ -167,7 +168,8 @@ def _implicit(kind: str, f: Any, solver: Any) -> Transform:
                 made[scalar] = (_of_number if scalar else _of_array)(residual, slope, chosen)
             return made[scalar]
 
-        return composed(choose, _signature, (0,), name)
+        given = (f,) if solver is None else (f, solver)
+        return sent_as(composed(choose, _signature, (0,), name), kind, given)
 
     return remembered(function, (kind, solver), make)
 

@@ -44,6 +44,7 @@ class LiveTransform(Transform):
         self._version: tuple[Any, Transform] | None = None
         super().__init__(made.py_func, None, made.inputs, made.__name__)
         self.options, self.shows_arguments = made.options, made.shows_arguments
+        self.origin = made.origin
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         """Call the derivative of the function as it is now."""

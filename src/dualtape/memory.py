@@ -15,7 +15,6 @@ Numba internals used (seen to work with 0.68): ``Dispatcher.add_overload`` and t
 from __future__ import annotations
 
 import operator
-import threading
 import weakref
 from collections.abc import Callable, Iterator
 from types import CellType, FunctionType
@@ -26,6 +25,7 @@ from numba.core.registry import CPUDispatcher
 
 from .cells import CELLS, FIXED, Cell, cell_of, content_of, is_movable, key_of, make_cell
 from .fingerprint import is_same
+from .forking import Lock
 from .known import CUSTOM_RULES, is_library
 from .reach import ABSENT, Binding, bindings, contents, is_named_by_library
 from .snapshots import SNAPSHOT, is_renewed, is_users, snapshot_of, warn_of_changes
@@ -41,7 +41,7 @@ __all__ = [
     "source_of",
 ]
 
-_LOCK = threading.RLock()
+_LOCK = Lock()
 _DEFINITION = [operator.attrgetter(f"__{part}__") for part in ("code", "defaults", "kwdefaults")]
 
 
@@ -89,7 +89,7 @@ class Place(NamedTuple):
 
 
 class Memory:
-    """What is remembered on one function.
+    """What is remembered on one function; it stays in this process when the function is sent away.
 
     Attributes
     ----------
@@ -111,6 +111,9 @@ class Memory:
         self._others: tuple[Place, ...] | None = None
         self._cells: list[Cell] = []
         self._copy: Any = None
+
+    def __reduce__(self) -> Any:
+        return dict, ()  # a function is read where this package need not be installed
 
     def look(self) -> None:
         """Drop what does not hold any more."""
@@ -287,7 +290,7 @@ def memory_of(function: Any) -> Memory:
     """
     with _LOCK:
         memory = getattr(function, "_dualtape_memory", None)
-        if memory is None or memory.owner() is not function:
+        if not isinstance(memory, Memory) or memory.owner() is not function:
             memory = function._dualtape_memory = Memory(function)
     return memory
 
@@ -295,7 +298,9 @@ def memory_of(function: Any) -> Memory:
 def is_living(function: Any) -> bool:
     """Whether a function stands for another one as it is now."""
     memory = getattr(function, "_dualtape_memory", None)
-    return memory is not None and memory.owner() is function and memory.is_living
+    if not isinstance(memory, Memory) or memory.owner() is not function:
+        return False
+    return memory.is_living
 
 
 def current(function: Any) -> Any:

@@ -28,6 +28,7 @@ from .making import (
     name_of,
 )
 from .memory import remembered
+from .travel import sent_as
 
 __all__ = ["gradient", "hessian", "jacobian", "product"]
 
@@ -142,12 +143,13 @@ def gradient(kind: str, f: Any, argnums: Any, mode: str, chunk_size: int | None)
 
         return gradient_driver(twin, positions, single=single, with_value=with_value)
 
-    return _in_mode(kind, f, argnums, _only_forward(mode, chunk_size), (few, many), GRADIENT)
+    how = _only_forward(mode, chunk_size), {"chunk_size": chunk_size}
+    return _in_mode(kind, f, argnums, how, (few, many), GRADIENT)
 
 
-def _only_forward(mode: str, chunk_size: int | None) -> tuple[str, int | None]:
-    """Return mode and option; who asks for a chunk size asks for forward mode."""
-    return ("forward" if mode == "auto" and chunk_size is not None else mode), chunk_size
+def _only_forward(mode: str, chunk_size: int | None) -> str:
+    """Return the mode; who asks for a chunk size asks for forward mode."""
+    return "forward" if mode == "auto" and chunk_size is not None else mode
 
 
 def _of_twin(make: Any, function: Any, positions: tuple[int, ...], **options: Any) -> Any:
@@ -162,9 +164,14 @@ def _of_twin(make: Any, function: Any, positions: tuple[int, ...], **options: An
 
 
 def _in_mode(
-    kind: str, f: Any, argnums: Any, how: tuple[str, Any], drivers: Any, limit: int
+    kind: str,
+    f: Any,
+    argnums: Any,
+    how: tuple[str, dict[str, Any]],
+    drivers: Any,
+    limit: int,
 ) -> Transform:
-    mode, option = how
+    mode, named = how
     checked_mode(kind, mode)
 
     def make(function: Any, positions: tuple[int, ...], *, single: bool) -> Any:
@@ -175,14 +182,14 @@ def _in_mode(
         name = f"{kind}({name_of(function)})"
         return Auto((few, many), positions, limit, identity, name)
 
-    return make_transform(kind, f, argnums, mode, (option,), make)
+    return make_transform(kind, f, argnums, mode, named, make)
 
 
 @live
 def jacobian(kind: str, f: Any, argnums: Any, mode: str, chunk_size: int | None) -> Transform:
     """Return ``jacobian(f)`` or ``value_and_jacobian(f)``."""
     with_value = kind.startswith("value")
-    mode, _ = _only_forward(checked_mode(kind, mode), chunk_size)
+    mode = _only_forward(checked_mode(kind, mode), chunk_size)
     chunk = checked_chunk(chunk_size)
 
     def few(twin: Any, positions: tuple[int, ...], *, single: bool, other: Any = None) -> Any:
@@ -206,7 +213,7 @@ def jacobian(kind: str, f: Any, argnums: Any, mode: str, chunk_size: int | None)
         lazy = AutoJacobian(other, identity, f"{kind}({name_of(function)})")
         return lazy.driver(_of_twin(few, function, positions, single=single, other=lazy))
 
-    return make_transform(kind, f, argnums, mode, (chunk_size,), make)
+    return make_transform(kind, f, argnums, mode, {"chunk_size": chunk_size}, make)
 
 
 class AutoJacobian:
@@ -257,7 +264,7 @@ def hessian(kind: str, f: Any, argnums: Any, mode: str) -> Transform:
         first = gradient("value_and_grad", f, argnums, "reverse", None)
         return hessian_driver(first, positions, single=single, with_value=with_value)
 
-    return _in_mode(kind, f, argnums, (mode, None), (few, many), HESSIAN)
+    return _in_mode(kind, f, argnums, (mode, {}), (few, many), HESSIAN)
 
 
 @live
@@ -265,7 +272,7 @@ def product(f: Any, mode: str, chunk_size: int | None) -> Transform:
     """Return ``hvp(f)``."""
     function, chunk = checked_function(f, "hvp"), checked_chunk(chunk_size)
     checked_mode("hvp", mode)
-    mode, _ = _only_forward(mode, chunk)
+    mode = _only_forward(mode, chunk)
     key = ("hvp", mode, chunk)
 
     def few() -> Any:
@@ -284,7 +291,8 @@ def product(f: Any, mode: str, chunk_size: int | None) -> Transform:
         if mode == "auto":
             identity = identity_of(function, "hvp")
             driver = Auto((deferred(few), deferred(many)), (0,), PRODUCT, identity, name)
-        return cached(Transform(_hvp_signature, driver, (0, 1), name), function, key)
+        made = cached(Transform(_hvp_signature, driver, (0, 1), name), function, key)
+        return sent_as(made, "hvp", (f,), mode=mode, chunk_size=chunk)
 
     return remembered(function, key, make)
 

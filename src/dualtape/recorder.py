@@ -293,7 +293,8 @@ class Recorded(Recording):
         self.inputs = len(names)
         self.names = dict(enumerate(names, 1))
         self.outputs = tuple(_flat(rows))
-        self.row_end, self.col, self.partial, self._labels, self._values = arrays
+        self.row_end, self.col, self.partial, labels, self._values = arrays
+        self._labels = [LABELS[number] if number >= 0 else None for number in labels]
 
     def statements(self) -> list[Statement]:
         """Return all rows."""
@@ -304,10 +305,9 @@ class Recorded(Recording):
         told = tuple(map(int, self.col[entries])), tuple(map(float, self.partial[entries]))
         if row <= self.inputs:
             return Statement(row, "input", float(self._values[row]), *told)
-        number = self._labels[row]
-        if number < 0:
+        label = self._labels[row]
+        if label is None:
             return Statement(row, "", float("nan"), *told)
-        label = LABELS[number]
         line = f"{label.filename}:{label.line}"
         return Statement(row, label.operation, float(self._values[row]), *told, line)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import integrate as scipy_integrate
@@ -206,7 +206,26 @@ def _split(found: Any, n: int, k: int) -> Any:
         found.y_events = [z[:, :n] for z in events]
         found.dy_dp_events = [z[:, n:].reshape(-1, n, k) for z in events]
     if found.sol is not None:
-        sol = found.sol
-        found.sol = lambda t: sol(t)[:n]
-        found.sol_dy_dp = lambda t: sol(t)[n:].reshape(n, k, *np.shape(t))
+        found.sol, found.sol_dy_dp = _States(found.sol, n), _Sensitivities(found.sol, n, k)
     return found
+
+
+class _States(NamedTuple):
+    """The first n unknowns of a solution at all times."""
+
+    sol: Callable[[Any], Any]
+    n: int
+
+    def __call__(self, t: Any) -> Any:
+        return self.sol(t)[: self.n]
+
+
+class _Sensitivities(NamedTuple):
+    """The others, for k parameters."""
+
+    sol: Callable[[Any], Any]
+    n: int
+    k: int
+
+    def __call__(self, t: Any) -> Any:
+        return self.sol(t)[self.n :].reshape(self.n, self.k, *np.shape(t))
