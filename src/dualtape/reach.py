@@ -16,7 +16,16 @@ from typing import Any, NamedTuple
 
 from .known import CUSTOM_RULES, is_library
 
-__all__ = ["ABSENT", "Binding", "bindings", "contents", "nested_code", "rule_of"]
+__all__ = [
+    "ABSENT",
+    "Binding",
+    "bindings",
+    "contents",
+    "factors_matrices",
+    "is_named_by_library",
+    "nested_code",
+    "rule_of",
+]
 
 _LIBRARIES = ("numpy", "math", "scipy", "numba", "dualtape")
 
@@ -113,3 +122,22 @@ def is_named_by_library(binding: Binding) -> bool:
         return True
     is_definition = callable(value) and getattr(value, "__name__", None) == binding.key
     return is_definition and is_library(value) and rule_of(value) is None
+
+
+def factors_matrices(function: Any, seen: frozenset[int] = frozenset()) -> bool:
+    """Whether a function, or one that it calls, names a function of np.linalg that factors."""
+    function = getattr(function, "py_func", function)
+    if not isinstance(function, FunctionType) or is_library(function) or id(function) in seen:
+        return False
+    names = _attribute_names(function.__code__)
+    if "linalg" in names and not _FACTORING.isdisjoint(names):
+        return True
+    values = [binding.value for binding in bindings(function)]
+    is_named = any(
+        getattr(value, "__module__", None) == "numpy.linalg" and value.__name__ in _FACTORING
+        for value in values
+    )
+    return is_named or any(factors_matrices(value, seen | {id(function)}) for value in values)
+
+
+_FACTORING = frozenset(["solve", "inv", "det", "slogdet", "cholesky", "eigh", "eigvalsh", "lstsq"])
