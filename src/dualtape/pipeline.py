@@ -150,10 +150,11 @@ class DriverCompiler(Linked, CompilerBase):
     """Numba's pipeline with a driver in place of the function's code."""
 
     driver: Driver
+    is_inner = False
 
     def is_internal(self) -> bool:
         """Whether only compiled code calls it: no Python object could hold active numbers."""
-        return any(highest_number(ty) is not None for ty in self.state.args)
+        return self.is_inner or any(highest_number(ty) is not None for ty in self.state.args)
 
     def define_pipelines(self) -> list[Any]:
         """Return the pipeline."""
