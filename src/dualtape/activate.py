@@ -93,6 +93,7 @@ class Activate(FunctionPass):
         func_ir._definitions = build_definitions(func_ir.blocks)
         self._replace_callees(func_ir, active=number is not None)
         if number is not None:
+            func_ir._definitions = build_definitions(func_ir.blocks)
             see_plainly(func_ir)
             scalars = scalars_of(func_ir, state.args)
             written = self._activate_arrays(func_ir, number, scalars, state.args)
