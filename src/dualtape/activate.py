@@ -10,7 +10,7 @@ no globals are edited.  With the argument types of the call at hand, the pass
 
 Without an active argument it changes nothing but the callees, and the twin is the function.
 
-Numba internals used (seen to work with 0.68): ``CompilerBase`` and ``DefaultPassBuilder``, a pass
+Numba internals used (seen in 0.66 to 0.68): ``CompilerBase`` and ``DefaultPassBuilder``, a pass
 after ``ReconstructSSA``, ``NopythonRewrites`` and the rewrite registry,
 ``Dispatcher(py_func, targetoptions=..., pipeline_class=...)``.
 """

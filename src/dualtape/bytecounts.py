@@ -6,7 +6,7 @@ is read as another type, or by its address, is refused.  The real part of an arr
 array.  In users' functions only: what Numba and this package compile of their own works on the
 elements as they are.
 
-Numba internals used (seen to work with 0.68): ``arrayobj.reshape_unchecked``.
+Numba internals used (seen in 0.66 to 0.68): ``arrayobj.reshape_unchecked``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What was made for a function is remembered on the function, and goes when the function goes.
 
-Numba internals used (seen to work with 0.68): ``Dispatcher.add_overload`` and the field
+Numba internals used (seen in 0.66 to 0.68): ``Dispatcher.add_overload`` and the field
 ``type_annotation`` of a compile result, which only ``inspect_types`` reads;
 ``Dispatcher._make_finalizer`` and ``_reset_overloads``.
 """

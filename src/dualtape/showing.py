@@ -9,7 +9,7 @@ of them into another that can hold it.  Of users' functions their own analysis t
 How deep arrays are in containers tells ``a + b`` of arrays, which is new, from that of tuples,
 which holds what both hold.
 
-Numba internals used (seen to work with 0.68): ``numba.core.ir``.
+Numba internals used (seen in 0.66 to 0.68): ``numba.core.ir``.
 """
 
 from __future__ import annotations
