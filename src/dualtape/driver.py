@@ -6,7 +6,7 @@ directly.  It has f's signature (names, defaults); the compiler pipeline puts a 
 code would be.  Everything slow lives where dispatch fails anyway: conversion of lists and
 integers, checks, compilation and the telling of errors.
 
-Numba internals used (seen to work with 0.68): ``Dispatcher._compile_for_args`` (called from C when
+Numba internals used (seen in 0.66 to 0.68): ``Dispatcher._compile_for_args`` (called from C when
 no compiled version matches; what it returns is called with the original arguments), also for
 arguments without a type, or whose type could not be found for an exception, where ``targetoptions``
 do not say nopython at first.

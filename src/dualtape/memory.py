@@ -7,7 +7,7 @@ and large arrays from cells: a name that is bound anew costs one compilation the
 after that.  Code that ``@njit`` functions call is made for the function itself and holds what it
 saw, as compiled code does in Numba.
 
-Numba internals used (seen to work with 0.68): ``Dispatcher.add_overload`` and the field
+Numba internals used (seen in 0.66 to 0.68): ``Dispatcher.add_overload`` and the field
 ``type_annotation`` of a compile result, which only ``inspect_types`` reads;
 ``Dispatcher._make_finalizer`` and ``_reset_overloads``.
 """

@@ -2,7 +2,7 @@
 
 It is imported when a transform is first compiled.
 
-Numba internals used (seen to work with 0.68): ``FunctionIR.derive``, a pass after ``FixupArgs``.
+Numba internals used (seen in 0.66 to 0.68): ``FunctionIR.derive``, a pass after ``FixupArgs``.
 """
 
 from __future__ import annotations
