@@ -21,7 +21,7 @@ FLOORS = [
         "errors", "interrupts", "forking", "symbols", "loading", "identity", "restoring",
         "diskcache", "store", "apart", "linking", "_jit", "_rule", "known", "rules", "special",
         "reach", "cells", "fingerprint", "snapshots", "memory", "positional", "schedule",
-        "coloring", "allocation", "verbose",
+        "coloring", "allocation", "verbose", "boxing",
     ],
     ["byvalue", "partials", "emit", "guard", "numbertype", "jets", "tape", "pool", "recording"],
     ["number", "dual", "hyperdual", "active"],

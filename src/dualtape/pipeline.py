@@ -22,6 +22,7 @@ from numba.core.typing.templates import AbstractTemplate, infer_global, signatur
 from numba.core.untyped_passes import FixupArgs
 from numba.extending import lower_builtin, models, register_model
 
+from . import boxing  # noqa: F401  # how results become Python objects
 from .failing import is_collecting, told_by
 from .linking import Linked
 from .numbertype import highest_number

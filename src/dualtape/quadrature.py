@@ -142,8 +142,13 @@ def quad(
     """
     with explained("quad"):
         args = args if isinstance(args, tuple) else (args,)
+        compiled = evaluated(current(f), "quad")
+
+        def integrand(*given: Any) -> Any:  # QUADPACK's loop sees an interrupt in Python code only
+            return compiled(*given)
+
         return scipy_integrate.quad(
-            evaluated(current(f), "quad"),
+            integrand,
             a,
             b,
             args,
