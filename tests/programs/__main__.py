@@ -78,7 +78,7 @@ class Session:
             one = program(seed, short=self.options.short)
             self.take(one, self.checked(one))
             seed += 1
-            if self.faults and self.options.until_fault:
+            if (self.faults or self.refused) and self.options.until_fault:
                 break
         self.worker.close()
 
@@ -179,7 +179,7 @@ def main() -> int:
     summary = session.summary()
     session.note(summary)
     print(f"\n{summary}")
-    return 1 if session.faults else 0
+    return 1 if session.faults or session.refused else 0
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ class Generator(Idioms, Helpers):
                 scope.add(s, "number")
             elif a.kind in ("vector", "matrix"):
                 # Few programs write to their arguments, or all would be the same in this.
-                scope.add(a.name, "array", a.shape, is_stored_into=self.chance(0.25))
+                scope.add(a.name, "array", a.shape, is_stored_into=self.chance(0.35))
             else:
                 scope.add(a.name, a.kind, a.shape, is_rebound=a.kind == "number")
         return scope
@@ -117,8 +117,10 @@ class Generator(Idioms, Helpers):
         self.emit(f"{name} = {self.one_of('0.0', '1.0', '0.0', self.leaf(scope))}")
         scope.add(name, "number")
         vectors = scope.all("array", (self.n,))
-        if vectors and self.chance(0.6):
+        if vectors and self.chance(0.4):
             value = f"{self.some(vectors).name}.copy()"
+        elif self.chance(0.6):
+            value = self.constructed(Scope(), (self.n,))
         else:
             value = self.array(scope, (self.n,), 1)
             value = f"1.0 * {value}" if value in [v.name for v in scope.variables] else value

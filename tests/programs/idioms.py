@@ -104,6 +104,25 @@ class Idioms(Statements):
             step = f"{p} * {self.constant()} + math.sin({q}) * {self.leaf(inner)}"
             self.emit(f"{p}, {q} = {q}, {step}")
 
+    def accumulated(self, scope: Scope) -> None:
+        """A sum that a loop adds to, or takes from; it may be read while it grows."""
+        total, other, i = self.new("s"), self.new("s"), self.new("i")
+        self.emit(
+            f"{total} = {self.one_of('0.0', '0.0', '1.0', self.leaf(scope))}", f"{other} = 0.5"
+        )
+        inner = scope.inner()
+        inner.add(i, "integer", is_rebound=False)
+        with self.indented(f"for {i} in range({self.one_of(2, 3, self.n)}):"):
+            if self.chance(0.3):
+                self.emit(f"{other} = {total}")
+            self.emit(f"{total} {self.one_of('+=', '-=')} {self.number(inner, 1)}")
+            if self.chance(0.4):
+                self.emit(f"{other} {self.one_of('+=', '*=', '=')} {total} * {self.leaf(inner)}")
+            if self.chance(0.2):
+                self.emit(f"{total} -= {self.leaf(inner)} * {self.leaf(inner)}")
+        scope.add(total, "number")
+        scope.add(other, "number")
+
     def searched(self, scope: Scope) -> None:
         """The largest element and its place, by a loop."""
         best, at, i = self.new("s"), self.new("k"), self.new("i")
@@ -178,6 +197,7 @@ Idioms.patterns = {
     "until": _when_it_may_nest(1),
     "stepped": _when_it_may_nest(0.6),
     "recurred": _when_it_may_nest(0.6),
+    "accumulated": _when_it_may_nest(3),
     "searched": _when_it_may_nest(0.3),
     "swept": _when_it_may_nest(0.6),
     "buffered": _when_it_may_nest(0.6),

@@ -44,8 +44,11 @@ MUTATIONS = {
     "one row for all elements that a statement stores": Mutation(
         "elementloop.py", "row = self.builder.add(self.first, i)", "row = self.first"
     ),
-    "a row that grows while it is still read": Mutation(
-        "increments.py", "return _Flow(self, web).is_sound()", "return True"
+    "an alias missed": Mutation(
+        "aliasing.py",
+        "                found |= self.roots(var.name)",
+        "                found |= {var.name}",
+        "grad forward",
     ),
     "a decrement recorded as an increment": Mutation(
         "increments.py", "sign = 1.0 if op is operator.add else -1.0", "sign = 1.0"

@@ -102,8 +102,15 @@ class Statements(Arrays):
         self.emit(f"{old.name} = {self.array(scope, old.shape, self.one_of(0, 1, 2))}")
 
     def array_aliased(self, scope: Scope) -> None:
+        """A second name, and most often a store through one of the two."""
         old = self.some(scope.all("array", stored=True))
-        self.emit(f"{scope.add(self.new('b'), 'array', old.shape)} = {old.name}")
+        name = self.new("b")
+        self.emit(f"{name} = {old.name}")
+        if self.chance(0.7):
+            places = ", ".join(self.index(scope, size) for size in old.shape)
+            to, op = self.one_of(name, name, old.name), self.one_of("=", "+=")
+            self.emit(f"{to}[{places}] {op} {self.number(scope, 1)}")
+        scope.add(name, "array", old.shape)
 
     def array_viewed(self, scope: Scope) -> None:
         """A view, which is stored into at once."""
@@ -322,7 +329,7 @@ STATEMENTS = {
     "flag_named": _weighted(0.5),
     "array_named": _weighted(2.6),
     "array_renamed": _weighted(1.2, _several("array", 1, rebound=True)),
-    "array_aliased": _weighted(1.2, _stored),
+    "array_aliased": _weighted(2, _stored),
     "array_viewed": _weighted(1.2, _stored),
     "arrays_swapped": _weighted(1, _several("array", 2, rebound=True)),
     "element_stored": _weighted(3, _stored),
