@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import multiprocessing
 import os
+import signal
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -12,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from .program import POINTS, Program
 
 LONGEST = 300
-"""Seconds for one program; a process that needs more ends itself and says where it was."""
+"""Seconds of processor time for one program; who needs more is ended, and says where it was."""
 PROGRAMS_OF_A_PROCESS = 150
 
 
@@ -52,14 +53,15 @@ class Worker:
 def _begin() -> None:
     os.environ["DUALTAPE_VERBOSE"] = "0"
     faulthandler.enable(sys.__stderr__)
+    faulthandler.register(signal.SIGVTALRM, sys.__stderr__, chain=True)  # then it ends
 
 
 def _check(program: Program, kinds: list[str] | None, points: int):
     from .comparison import check  # noqa: PLC0415
     from .kinds import KINDS  # noqa: PLC0415
 
-    faulthandler.dump_traceback_later(LONGEST, exit=True)
+    signal.setitimer(signal.ITIMER_VIRTUAL, LONGEST)
     try:
         return check(program, None if kinds is None else [KINDS[k] for k in kinds], points)
     finally:
-        faulthandler.cancel_dump_traceback_later()
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0.0)
