@@ -42,7 +42,13 @@ def run(code, *args):
     return json.loads(found.stdout.splitlines()[-1])
 
 
-DEAF = ("__del__", "_raw_object_cache_notify", "_raw_object_cache_getbuffer")
+DEAF = (
+    "__del__",
+    "_remove",  # of weak sets and dictionaries, for what was collected
+    "remove",
+    "_raw_object_cache_notify",
+    "_raw_object_cache_getbuffer",
+)
 """Functions that Python or ctypes calls and whose exceptions nobody gets, an interrupt neither."""
 
 
