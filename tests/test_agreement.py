@@ -139,6 +139,14 @@ def test_jacobian_of_the_gradient_is_the_hessian(n):
         assert_close(second(x), expected)
 
 
+@pytest.mark.parametrize("f", [lambda x: 2.0 - np.sum(x), lambda x: np.mean(x + x)])
+def test_second_derivatives_of_sums_of_few_elements(f):
+    """They are spelled out as statements, whose partials are constants."""
+    x = np.linspace(-1.0, 1.2, 3)
+    second = ad.jacobian(ad.grad(f, mode="reverse"), mode="reverse")
+    np.testing.assert_array_equal(second(x), np.zeros((3, 3)))
+
+
 # Random programs: a machine with registers, whose programs overwrite them
 
 

@@ -208,7 +208,7 @@ SEEN_LATER = ("__code__", "__defaults__", "import cos as sin")
 """What is looked at when a transform is asked for, not in every call."""
 
 
-@pytest.mark.parametrize("mode", ["forward", "reverse"])
+@pytest.mark.parametrize("mode", ["forward", pytest.param("reverse", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", CHANGES)
 def test_derivatives_are_those_of_the_function_as_it_is(name, mode):
     first, later = CHANGES[name]

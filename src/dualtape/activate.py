@@ -10,7 +10,7 @@ no globals are edited.  With the argument types of the call at hand, the pass
 
 Without an active argument it changes nothing but the callees, and the twin is the function.
 
-Numba internals used (seen to work with 0.68): ``CompilerBase`` and ``DefaultPassBuilder``, a pass
+Numba internals used (seen in 0.66 to 0.68): ``CompilerBase`` and ``DefaultPassBuilder``, a pass
 after ``ReconstructSSA``, ``NopythonRewrites`` and the rewrite registry,
 ``Dispatcher(py_func, targetoptions=..., pipeline_class=...)``.
 """
@@ -94,6 +94,7 @@ class Activate(FunctionPass):
         func_ir._definitions = build_definitions(func_ir.blocks)
         self._replace_callees(func_ir, active=number is not None)
         if number is not None:
+            func_ir._definitions = build_definitions(func_ir.blocks)
             see_plainly(func_ir)
             scalars = scalars_of(func_ir, state.args)
             written = self._activate_arrays(func_ir, number, scalars, state.args)

@@ -8,7 +8,7 @@ module are instructions where kernels call them, and mean the same at the prompt
 No size is trusted: a negative or overflowing one raises MemoryError, as one does that the system
 refuses, and nothing is copied or cleared beyond the end of an array.
 
-Numba internals used (seen to work with 0.68): ``NRTContext.meminfo_alloc_aligned_unchecked``,
+Numba internals used (seen in 0.66 to 0.68): ``NRTContext.meminfo_alloc_aligned_unchecked``,
 ``BaseContext.get_preferred_array_alignment``, ``arrayobj.populate_array``; types whose class is
 ``DTypeSpec`` stand for a dtype.
 """

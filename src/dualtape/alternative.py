@@ -7,7 +7,7 @@ that is compiled then; the address is kept beside the code.  Where the other mod
 compiled, and in a process that found the caller's code in a cache and knows nothing of it, the
 first mode goes on.
 
-Numba internals used (seen to work with 0.68): ``CompileResult.library.get_pointer_to_function``,
+Numba internals used (seen in 0.66 to 0.68): ``CompileResult.library.get_pointer_to_function``,
 symbols added by ``llvmlite.binding.add_symbol``.
 """
 

@@ -4,7 +4,7 @@ Numbers are read before anything looks at constants, so that no branch is pruned
 today.  Arrays stay constants until types are inferred: the analysis of what functions write to
 knows that global arrays are read-only.
 
-Numba internals used (seen to work with 0.68): a pass after ``FixupArgs``;
+Numba internals used (seen in 0.66 to 0.68): a pass after ``FixupArgs``;
 ``arrayobj.populate_array``, whose ``parent`` is the array that Python gets back.
 """
 

@@ -6,7 +6,7 @@ directly.  It has f's signature (names, defaults); the compiler pipeline puts a 
 code would be.  Everything slow lives where dispatch fails anyway: conversion of lists and
 integers, checks, compilation and the telling of errors.
 
-Numba internals used (seen to work with 0.68): ``Dispatcher._compile_for_args`` (called from C when
+Numba internals used (seen in 0.66 to 0.68): ``Dispatcher._compile_for_args`` (called from C when
 no compiled version matches; what it returns is called with the original arguments), also for
 arguments without a type, or whose type could not be found for an exception, where ``targetoptions``
 do not say nopython at first.
@@ -51,6 +51,7 @@ class Transform(Traveler, Forgetful):
 
     is_derivative = True
     copies_arguments = True
+    is_inner = False  # whether only code of the package calls it
     shows_arguments = False  # whether a result may share memory with an argument
     _is_interrupted = False
 
@@ -82,13 +83,20 @@ class Transform(Traveler, Forgetful):
 
         return Driver(self.emit, self.__name__)
 
+    @functools.cached_property
+    def inner(self) -> Transform:
+        """The same for code of the package: linked into it, where this one stands on its own."""
+        made = Transform(self.py_func, self.emit, self.inputs, self.__name__)
+        made.driver, made.is_inner = self.driver, True
+        return made
+
     def _pipeline(self, *args: Any) -> Any:
         """Return Numba's compiler of one version of the function."""
         load()  # with the next line a part of it would be imported alone
         from .pipeline import DriverCompiler
 
         compiler = DriverCompiler(*args)
-        compiler.driver = self.driver
+        compiler.driver, compiler.is_inner = self.driver, self.is_inner
         return compiler
 
     def forget(self) -> None:

@@ -28,6 +28,7 @@ from ._jit import kernel
 from .blocks import (
     add_entry,
     adjoint_of,
+    base_value,
     block_rows,
     close_statement,
     open_statement,
@@ -274,4 +275,4 @@ def add_element(address: Any, head: Any, at: Any, j: Any, i: Any, like: Any) -> 
     else:
         constant = float_of_bits(word(at, 3 + ndim))
         if constant != 0.0:
-            add_entry(address, row, like * 0.0 + constant)
+            add_entry(address, row, base_value(constant, like))

@@ -4,7 +4,7 @@ Python forks the calling thread alone.  What another thread was compiling would 
 the child, and the compiler's lock taken for ever: so a fork waits until nothing is compiled.  Locks
 that are only held for a moment are made anew in the child.
 
-Numba internals used (seen to work with 0.68): ``global_compiler_lock``.
+Numba internals used (seen in 0.66 to 0.68): ``global_compiler_lock``.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ from .making import checked_function, name_of
 from .memory import remembered
 from .newton import minimizer, root_finder
 from .primal import derivative_order, primal_of
-from .transforms import grad, jacobian
+from .transforms import grad, value_and_jacobian, value_grad_hessian
 from .travel import sent_as
 
 __all__ = ["implicit_minimum", "implicit_root"]
@@ -154,9 +154,10 @@ def _implicit(kind: str, f: Any, solver: Any) -> Transform:
         name = f"{kind}({name_of(function)})"
         if kind == "implicit_root":
             residual, find = twin(function), root_finder(function)
+            both = value_and_jacobian(function).inner
         else:
             residual, find = grad(function), minimizer(function)
-        slope = jacobian(residual)
+            both = _first_and_second(value_grad_hessian(function).inner)
         made: dict[bool, Any] = {}
 
         def choose(packed: Any) -> Any:
@@ -165,7 +166,7 @@ def _implicit(kind: str, f: Any, solver: Any) -> Transform:
             scalar = not isinstance(packed[0], types.Array)
             if scalar not in made:
                 chosen = find(scalar) if solver is None else _given(solver, scalar)
-                made[scalar] = (_of_number if scalar else _of_array)(residual, slope, chosen)
+                made[scalar] = (_of_number if scalar else _of_array)(residual, both, chosen)
             return made[scalar]
 
         given = (f,) if solver is None else (f, solver)
@@ -177,11 +178,22 @@ def _implicit(kind: str, f: Any, solver: Any) -> Transform:
 def _signature(x0: Any, *p: Any) -> None: ...
 
 
-def _of_array(residual: Any, slope: Any, find: Any) -> Function:
+def _first_and_second(whole: Any) -> Any:
+    """Return what gives gradient and Hessian, of what gives the value, too."""
+
+    def first_and_second(x, *p):  # type: ignore[no-untyped-def]
+        _, first, second = whole(x, *p)
+        return first, second
+
+    return twin(first_and_second)
+
+
+def _of_array(residual: Any, both: Any, find: Any) -> Function:
     def linearized(x0, p):  # type: ignore[no-untyped-def]
         x = find(x0, p)
-        inverted = inverse(slope(x, *p))
-        require_solution(solution_step(inverted, residual(x, *p)), largest(x))
+        y, slope = both(x, *p)
+        inverted = inverse(slope)
+        require_solution(solution_step(inverted, y), largest(x))
         return x, inverted
 
     # A twin of its own: its arguments are plain, so nothing in it is made active.
@@ -197,11 +209,12 @@ def _of_array(residual: Any, slope: Any, find: Any) -> Function:
     return solve
 
 
-def _of_number(residual: Any, slope: Any, find: Any) -> Function:
+def _of_number(residual: Any, both: Any, find: Any) -> Function:
     def linearized(x0, p):  # type: ignore[no-untyped-def]
         x = find(x0, p)
-        inverted = reciprocal(slope(x, *p))
-        require_solution(abs(inverted * residual(x, *p)), abs(x))
+        y, slope = both(x, *p)
+        inverted = reciprocal(slope)
+        require_solution(abs(inverted * y), abs(x))
         return x, inverted
 
     solved = twin(linearized)

@@ -5,7 +5,7 @@ entry from a list that is gone then; a module that registers functions and is in
 them again when it is imported again.  What half of it knows is lost to all of Numba, so an
 interrupt in these half seconds is delivered when they are over.
 
-Numba internals used (seen to work with 0.68): ``refresh`` of both contexts.
+Numba internals used (seen in 0.66 to 0.68): ``refresh`` of both contexts.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ who use Numba there, and nothing where the package is found by its path alone.
 
 Code that was found on disk needs less of Numba, too; see `restoring`.
 
-Numba internals used (seen to work with 0.68): that passes run under the compiler's lock.
+Numba internals used (seen in 0.66 to 0.68): that passes run under the compiler's lock.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ and large arrays from cells: a name that is bound anew costs one compilation the
 after that.  Code that ``@njit`` functions call is made for the function itself and holds what it
 saw, as compiled code does in Numba.
 
-Numba internals used (seen to work with 0.68): ``Dispatcher.add_overload`` and the field
+Numba internals used (seen in 0.66 to 0.68): ``Dispatcher.add_overload`` and the field
 ``type_annotation`` of a compile result, which only ``inspect_types`` reads;
 ``Dispatcher._make_finalizer`` and ``_reset_overloads``.
 """
@@ -88,6 +88,36 @@ class Place(NamedTuple):
         return now is not self.seen or (type(self.kept) is bytes and content_of(now) != self.kept)
 
 
+class Glance:
+    """What a function takes from outside, with a function that tells whether it is as it was.
+
+    That function is written for these names: it runs in every call of a derivative.  Measured for
+    a gradient of 0.70 us that reaches 1, 2, 4 and 8 numbers: 1.04, 1.03, 1.09 and 1.16 us with it,
+    1.08, 1.18, 1.35 and 1.72 us with a loop over the places.
+    """
+
+    def __init__(self, places: tuple[Place, ...]) -> None:
+        self.places = places
+        space: dict[str, Any] = {"content_of": content_of}
+        tests = [test for i, place in enumerate(places) for test in _tests(i, place, space)]
+        source = f"def is_same(): return {' and '.join(tests) or True}"
+        exec(compile(source, "<names that a function takes from outside>", "exec"), space)
+        self.is_same = space["is_same"]
+
+
+def _tests(i: int, place: Place, space: dict[str, Any]) -> Iterator[str]:
+    """Yield expressions that tell whether a place is as it was; put what they name into `space`."""
+    space.update({f"read{i}": place.read, f"key{i}": place.key, f"seen{i}": place.seen})
+    if place.binding is None or place.read is contents or place.seen is None:
+        yield f"read{i}(key{i}) is seen{i}"
+    else:
+        space[f"scope{i}"] = place.binding.holder
+        yield f"scope{i}[{place.key!r}] is seen{i}"
+    if type(place.kept) is bytes:
+        space[f"kept{i}"] = place.kept
+        yield f"content_of(seen{i}) == kept{i}"
+
+
 class Memory:
     """What is remembered on one function; it stays in this process when the function is sent away.
 
@@ -95,9 +125,8 @@ class Memory:
     ----------
     entries : dict
         What was made.
-    places : tuple of Place
-        Where the function and its helpers take values from that a user may bind anew; what is
-        looked at in every call of a derivative from Python.
+    glance : Glance
+        What is looked at in every call of a derivative from Python.
     is_living : bool
         Whether the function is the copy that stands for another one as it is now; it is replaced
         as a whole.
@@ -107,10 +136,15 @@ class Memory:
         self.owner = weakref.ref(function)
         self.entries: dict[Any, Any] = {}
         self.is_living = is_living
-        self.places: tuple[Place, ...] = ()
+        self.glance = Glance(())
         self._others: tuple[Place, ...] | None = None
         self._cells: list[Cell] = []
         self._copy: Any = None
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Where the function and its helpers take values from that a user may bind anew."""
+        return self.glance.places
 
     def __reduce__(self) -> Any:
         return dict, ()  # a function is read where this package need not be installed
@@ -187,7 +221,8 @@ class Memory:
                 cells.append(cell)
             kept = content_of(place.seen) if cell is None else cell.held
             looked_at[key_of(binding)] = place._replace(kept=kept)
-        self.places, self._others, self._cells = (*looked_at.values(),), (*others.values(),), cells
+        self.glance, self._others = Glance((*looked_at.values(),)), (*others.values(),)
+        self._cells = cells
 
     def _renew(self, function: Any) -> None:
         """Learn of new values; drop what is remembered, but for code that reads them."""

@@ -172,7 +172,7 @@ def _compiled_loop(functions: tuple[Any, ...], unravel: Any) -> Any:
         def log_prob_of(vector, z, args):  # type: ignore[no-untyped-def]
             return density(z, unravel(vector), *args)
 
-        value_and_slope, score = value_and_grad(cost_of), grad(log_prob_of)
+        value_and_slope, score = value_and_grad(cost_of).inner, grad(log_prob_of).inner
 
         def run(vector, seed, count, constant, args):  # type: ignore[no-untyped-def]
             np.random.seed(seed)  # noqa: NPY002  # Numba's own generator

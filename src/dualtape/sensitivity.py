@@ -166,7 +166,7 @@ def _augmented(fun: Any) -> Any:
         def moved(s, t, y, sensitivity, p, args):  # type: ignore[no-untyped-def]
             return inner(t, y + sensitivity @ s, p + s, *args)
 
-        both = value_and_jacobian(moved)
+        both = value_and_jacobian(moved).inner
 
         def augmented(t, z, p, args):  # type: ignore[no-untyped-def]
             zeros, y, sensitivity = taken_apart(z, p)

@@ -7,7 +7,7 @@ derivative agree; where they are others by now, a `DualtapeWarning` says so.
 Numba does not tell what a function saw, so a listener notes it at each compilation.  Of a function
 that was compiled before, or loaded from Numba's cache, it is what the derivative finds first.
 
-Numba internals used (seen to work with 0.68): the event ``numba:compile`` with its ``dispatcher``
+Numba internals used (seen in 0.66 to 0.68): the event ``numba:compile`` with its ``dispatcher``
 and ``args`` (its ``is_failed`` is true of those that succeeded).
 """
 

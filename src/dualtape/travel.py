@@ -11,7 +11,7 @@ or was forked from one that knew it, goes on with its own function, provided tha
 changed that it reaches; a process that gets the same function again and again, as workers do, makes
 it once.  The rules of `custom_rule` for what a function reaches go with it.
 
-Numba internals used (seen to work with 0.68): ``serialize.NumbaPickler``, and its
+Numba internals used (seen in 0.66 to 0.68): ``serialize.NumbaPickler``, and its
 ``reducer_override``, which is cloudpickle's.
 """
 
