@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from llvmlite import ir as llvm
 from llvmlite.ir.instructions import CallInstrAttributes
-from numba.core import cgutils, compiler, dispatcher, event, imputils, ir, types, typing
+from numba.core import boxing, cgutils, compiler, dispatcher, event, imputils, ir, types, typing
+from numba.core.base import BaseContext
 from numba.core.bytecode import FunctionIdentity
 from numba.core.caching import (
     CodeLibraryCacheImpl,
@@ -33,6 +34,7 @@ from numba.core.inline_closurecall import InlineClosureCallPass
 from numba.core.ir_utils import build_definitions, mk_unique_var
 from numba.core.lowering import Lower
 from numba.core.postproc import PostProcessor
+from numba.core.pythonapi import EnvironmentManager, PythonAPI, _boxers
 from numba.core.registry import CPUDispatcher, cpu_target
 from numba.core.rewrites.registry import Rewrite, RewriteRegistry, rewrite_registry
 from numba.core.runtime import rtsys
@@ -507,7 +509,7 @@ def test_memory_is_taken_while_lowering():
         ["self", "builder", "size", "align"],
         "allocation",
     )
-    assert_has(NRTContext, ["meminfo_alloc_aligned", "meminfo_data"], "allocation")
+    assert_has(NRTContext, ["meminfo_alloc_aligned_unchecked", "meminfo_data"], "allocation")
     assert context.get_preferred_array_alignment(types.float64) >= 8
     assert_parameters(
         cgutils.raw_memmove, ["builder", "dst", "src", "count", "itemsize"], "allocation"
@@ -748,6 +750,39 @@ def test_an_environment_is_made_of_globals_and_kept_by_name():
 def test_the_runtime_is_initialised_by_itself():
     assert_parameters(rtsys.initialize, ["ctx"], "diskcache")
     assert_has(cpu_target.target_context.codegen()._engine, ["is_symbol_defined"], "restoring")
+
+
+def test_both_contexts_are_refreshed_by_a_method_of_their_base():
+    """Signals are held meanwhile, see dualtape.interrupts."""
+    for context in (cpu_target.target_context, cpu_target.typing_context):
+        [defining] = [cls for cls in type(context).__mro__ if "refresh" in vars(cls)]
+        assert defining in (BaseContext, typing.context.BaseContext)
+        assert_parameters(defining.refresh, ["self"], "interrupts")
+
+
+def test_results_become_python_objects_by_a_table():
+    assert boxing.box_tuple, "its import fills the table"
+    for cls in (types.Array, types.Tuple, types.UniTuple, types.NamedTuple, types.NamedUniTuple):
+        assert cls in _boxers.functions, "dualtape.boxing replaces it"
+    assert_has(PythonAPI, ["_get_function", "tuple_new", "tuple_setitem", "call"], "boxing")
+    assert_has(EnvironmentManager, ["add_const", "read_const"], "boxing")
+
+
+def test_what_the_type_of_an_argument_raises_is_dropped_by_c_code():
+    """As it is for arguments without a type: ``_compile_for_args`` is called all the same."""
+
+    class Asking(CPUDispatcher):
+        def typeof_pyval(self, val):
+            raise KeyboardInterrupt
+
+        def _compile_for_args(self, *args, **kws):
+            return lambda *args: "compiled"
+
+    assert Asking(add_one)(Unknown()) == "compiled", "dualtape.driver raises it there"
+
+
+class Unknown:
+    pass
 
 
 # What is kept on disk: diskcache, store, apart, and names of functions: linking
