@@ -18,9 +18,10 @@ SOURCE = Path(dualtape.__file__).parent
 ROOT = Path(__file__).parent.parent
 FLOORS = [
     [
-        "errors", "symbols", "loading", "identity", "restoring", "diskcache", "store", "apart",
-        "linking", "_jit", "_rule", "known", "rules", "special", "memory", "positional", "schedule",
-        "coloring", "allocation", "verbose",
+        "errors", "interrupts", "forking", "symbols", "loading", "identity", "restoring",
+        "diskcache", "store", "apart", "linking", "_jit", "_rule", "known", "rules", "special",
+        "reach", "cells", "fingerprint", "snapshots", "memory", "positional", "schedule",
+        "coloring", "allocation", "verbose", "boxing",
     ],
     ["byvalue", "partials", "emit", "guard", "numbertype", "jets", "tape", "pool", "recording"],
     ["number", "dual", "hyperdual", "active"],
@@ -35,10 +36,11 @@ FLOORS = [
     [
         "fresh", "showing", "aliasing", "effects", "views", "casting", "increments", "pending",
         "labels", "scalars", "influence", "wild", "squares", "plainly",
-        "fusion", "lists", "inference", "choice", "activation", "activate", "fingerprint", "plan",
-        "draws", "run", "outputs", "forward", "second",
+        "fusion", "lists", "inference", "choice", "activation", "celled", "users", "activate",
+        "plan", "travel", "draws", "run", "outputs", "forward", "second",
         "reverse", "over_reverse", "pullback", "recomputing", "loop", "alternative", "retell",
-        "failing", "pipeline", "driver", "rulemaking", "making", "named", "modes", "sparse_reverse",
+        "failing", "pipeline", "driver", "live", "rulemaking", "making", "named", "modes",
+        "sparse_reverse",
     ],
     [
         "flattening", "products", "transforms", "calling", "score", "testing", "recorder", "graph",

@@ -13,11 +13,12 @@ from test_architecture import FLOORS, MODULES, SOURCE
 
 import dualtape
 
-ALWAYS = {"alternative", "errors", "loading", "symbols"}
+ALWAYS = {"alternative", "errors", "interrupts", "loading", "symbols"}
 # What calls a derivative and looks for it on disk, but compiles nothing.
 FRONT = ALWAYS | {
-    "_jit", "_rule", "diskcache", "driver", "failing", "fingerprint", "identity", "known", "making",
-    "memory", "modes", "positional", "products", "restoring", "store", "transforms", "verbose",
+    "_jit", "_rule", "cells", "diskcache", "driver", "failing", "fingerprint", "forking",
+    "identity", "known", "live", "making", "memory", "modes", "positional", "products", "reach",
+    "restoring", "snapshots", "store", "transforms", "travel", "verbose",
 }  # fmt: skip
 DECORATORS = r"^@(overload|intrinsic|lower_\w+|infer\w*|box|unbox|kernel|specialized|generic)\b"
 CALLS_OF_NUMBA = r"^(register_model|type_global|infer_global|.*typeof_impl)\b"

@@ -16,18 +16,18 @@ STENCIL = {1: 4 / 5, 2: -1 / 5, 3: 4 / 105, 4: -1 / 280}
 supported = [row for row in ROWS if row.error is None]
 
 
-def differences(f, x):
+def differences(f, x, step=STEP):
     """Return the Jacobian of a function, shape f(x).shape + x.shape, by central differences."""
     columns = []
     for i in np.ndindex(x.shape):
         unit = np.zeros_like(x)
-        unit[i] = STEP
+        unit[i] = step
         columns.append(
             sum(
                 weight * (np.asarray(f(x + k * unit)) - np.asarray(f(x - k * unit)))
                 for k, weight in STENCIL.items()
             )
-            / STEP
+            / step
         )
     return np.stack(columns, axis=-1).reshape(np.shape(columns[0]) + x.shape)
 

@@ -253,6 +253,26 @@ def arrays_of_two_precisions_joined(x):
     return np.sum(np.concatenate((x.astype(np.float32), x)) ** 2)
 
 
+@at((0.726, 2.065), ((0.0, 1.21), (1.21, 0.6)), quick=True)
+def type_of_another_array(x):
+    h = np.zeros(2, np.float32)
+    h[0] = 0.2 * x[0]
+    b = np.array([x[1] * 0.3, 1.0], h.dtype)
+    c = (x * 1.1).astype(h.dtype)
+    np.asarray(h, h.dtype)[1] = x[1] * 1.1
+    unit = np.finfo(x.dtype).eps / np.finfo(h.dtype).eps * 2.0**29
+    return b[0] * x[1] + c[0] * c[1] + h[1] * unit + x.dtype.type(0)
+
+
+@at((4.2, 3.25), ((1.2, 7.0), (7.0, 0.0)), np.ones(2, np.float32))
+def copy_of_singles_in_double(x, h):
+    k = h * np.float32(2.0)
+    a = np.asarray(k, np.float64)
+    a[0] = x[0] * x[1]
+    k[1] = 3.0 * x[0]
+    return a[0] * x[0] + a[1] * k[1] * x[1]
+
+
 # Questions about the kind of a number
 
 

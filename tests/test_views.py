@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from families import TOGETHER, together
 from numba import njit, types
 from numba.typed import Dict, List
 from scenarios import assert_close
@@ -28,7 +29,6 @@ as_strided = np.lib.stride_tricks.as_strided
 sliding_window_view = np.lib.stride_tricks.sliding_window_view
 
 POINT = np.array([0.5, 0.75, -1.25, 2.0])
-TOGETHER = 6  # cases in one compilation
 QUICK = 1  # groups of so many
 STEP = 0.0625
 OFFSETS = ((1.0, 8.0 / 12.0), (-1.0, -8.0 / 12.0), (2.0, -1.0 / 12.0), (-2.0, 1.0 / 12.0))
@@ -263,6 +263,17 @@ def array_of_a_type_it_has(x):
     return a[0] * a[1] + np.asarray((x[0], 1.0), np.float64)[0]
 
 
+@case
+def array_of_the_type_of_another(x):
+    a = x * x
+    np.asarray(a, x.dtype)[0] = 5.0 * x[0]
+    a.view(x.dtype)[1] = x[2] * x[3]
+    b = np.zeros_like(np.arange(3), dtype=x.dtype)
+    np.atleast_2d(b)[0, 1] = x[0] * x[1]
+    two, one = np.asarray(np.arange(3), x.dtype)[2], np.eye(2, dtype=a.dtype)[0, 0]
+    return a[0] * a[1] + b[1] * two * one
+
+
 # Containers
 
 
@@ -485,41 +496,6 @@ def copies(args):
     return tuple(copies(a) if isinstance(a, tuple) else np.copy(a) for a in args)
 
 
-def chosen(f0, f1, f2, f3, f4, f5):
-    def f(x, which):
-        if which == 0:
-            return f0(x)
-        if which == 1:
-            return f1(x)
-        if which == 2:
-            return f2(x)
-        if which == 3:
-            return f3(x)
-        if which == 4:
-            return f4(x)
-        return f5(x)
-
-    return f
-
-
-_chosen = functools.cache(chosen)
-
-
-def together(name):
-    """Return the function of (x, which) that a case is in, and which it is."""
-    names = list(CASES)
-    first = names.index(name) // TOGETHER * TOGETHER
-    group = [njit(CASES[names[(first + i) % len(names)]]) for i in range(TOGETHER)]
-    return _chosen(*_compiled(first, *group)), names.index(name) - first
-
-
-_GROUPS = {}
-
-
-def _compiled(first, *group):
-    return _GROUPS.setdefault(first, group)
-
-
 def check(f, args, expected):
     x = POINT.copy()
     for mode in ("forward", "reverse"):
@@ -540,7 +516,7 @@ def cases():
 
 @pytest.mark.parametrize("name", cases())
 def test_case(name):
-    f, which = together(name)
+    f, which = together(name, CASES)
     check(f, (which,), reference(CASES[name]))
 
 
@@ -586,6 +562,13 @@ def integers_seen_as_floats(x):
     k = np.zeros(2, np.int64)
     k.view(np.float64)[0] = x[0]
     return k[0] * x[1]
+
+
+@refused("may be a view of an array of plain numbers")
+def parts_of_complex_numbers(x):
+    z = np.zeros(2, np.complex128)
+    np.imag(z)[0] = x[0] * x[1]
+    return z[0].imag * x[1]
 
 
 @refused("the bytes of active numbers")

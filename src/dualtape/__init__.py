@@ -14,6 +14,7 @@ import importlib as _importlib
 import typing as _typing
 
 from . import alternative as _alternative  # noqa: F401  # of the symbols of compiled code
+from . import interrupts as _interrupts
 from . import loading as _loading
 from . import symbols as _symbols  # noqa: F401
 
@@ -28,6 +29,7 @@ if _typing.TYPE_CHECKING:
     from .errors import ConvergenceError as ConvergenceError
     from .errors import DerivativeMismatchError as DerivativeMismatchError
     from .errors import DualtapeError as DualtapeError
+    from .errors import DualtapeWarning as DualtapeWarning
     from .errors import IntegerConversionError as IntegerConversionError
     from .errors import MissingRuleError as MissingRuleError
     from .errors import MixedNumbersError as MixedNumbersError
@@ -78,8 +80,8 @@ _CONTENTS = {
     "dual": "VectorDual",
     "elementary": "value",
     "errors": "ArgumentError ArgumentValueError ConvergenceError DerivativeMismatchError "
-    "DualtapeError IntegerConversionError MissingRuleError MixedNumbersError NotScalarError "
-    "PatternError SingularJacobianError TapeMemoryError UnsupportedFunctionError",
+    "DualtapeError DualtapeWarning IntegerConversionError MissingRuleError MixedNumbersError "
+    "NotScalarError PatternError SingularJacobianError TapeMemoryError UnsupportedFunctionError",
     "flattening": "ravel",
     "hyperdual": "HyperDual",
     "implicit": "implicit_minimum implicit_root",
@@ -105,12 +107,11 @@ if not _typing.TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> _typing.Any:
-    if name in _HOME:
-        found = getattr(_importlib.import_module(f".{_HOME[name]}", __name__), name)
-    elif name == "graph" or name in _WITH_SCIPY:
-        found = _importlib.import_module(f".{name}", __name__)
-    else:
+    if name not in (*_HOME, "graph", *_WITH_SCIPY):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    with _interrupts.held():
+        found = _importlib.import_module(f".{_HOME.get(name, name)}", __name__)
+    found = getattr(found, name) if name in _HOME else found
     globals()[name] = found
     return found
 

@@ -10,7 +10,7 @@ a user's function contains the functions it calls, wherever they live: everythin
 in the identity under which code is kept, so a changed rule, helper or constant gives a new entry,
 never stale code.
 
-Numba internals used (seen to work with 0.68): ``Dispatcher._cache``;
+Numba internals used (seen in 0.66 to 0.68): ``Dispatcher._cache``;
 ``_OverloadFunctionTemplate._get_jit_decorator`` and ``make_overload_template``; ``ConfigStack``
 (options that are inherited).
 """

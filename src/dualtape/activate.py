@@ -10,7 +10,7 @@ no globals are edited.  With the argument types of the call at hand, the pass
 
 Without an active argument it changes nothing but the callees, and the twin is the function.
 
-Numba internals used (seen to work with 0.68): ``CompilerBase`` and ``DefaultPassBuilder``, a pass
+Numba internals used (seen in 0.66 to 0.68): ``CompilerBase`` and ``DefaultPassBuilder``, a pass
 after ``ReconstructSSA``, ``NopythonRewrites`` and the rewrite registry,
 ``Dispatcher(py_func, targetoptions=..., pipeline_class=...)``.
 """
@@ -19,20 +19,17 @@ from __future__ import annotations
 
 import functools
 import sys
-from types import FunctionType
 from typing import Any
 
 import numpy as np
 from numba.core import ir, types
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import FunctionPass, register_pass
-from numba.core.dispatcher import Dispatcher
 from numba.core.ir_utils import build_definitions, mk_unique_var
 from numba.core.postproc import PostProcessor
-from numba.core.registry import cpu_target
 from numba.core.rewrites.registry import RewriteRegistry, rewrite_registry
 from numba.core.typed_passes import NopythonRewrites, NopythonTypeInference
-from numba.core.untyped_passes import ReconstructSSA
+from numba.core.untyped_passes import FixupArgs, ReconstructSSA
 from numba.np.ufunc.array_exprs import RewriteArrayExprs
 
 from ._rule import Rule
@@ -40,30 +37,33 @@ from .activation import activator, item_activator
 from .aliasing import Aliases
 from .bytecounts import ATTRIBUTES
 from .casting import Casts, cast_to
+from .celled import ReadCells, read_arrays
 from .choice import choose_by_number
 from .constructors import refuse_foreign_numbers
 from .conversion import array_from
 from .effects import depth_of_type, effects_of_call
 from .elementary import SCIPY
-from .errors import ArgumentError, MissingRuleError, UnsupportedFunctionError
+from .errors import MissingRuleError
 from .failing import compiling
 from .fresh import is_in
 from .fusion import Fuse, FusePlain
 from .increments import keep_rows
 from .inference import InferTypes
 from .influence import drop_derivatives
-from .known import APPLIED_TRANSFORMS, CUSTOM_RULES, STATIC_TRANSFORMS, is_library
+from .known import APPLIED_TRANSFORMS, CUSTOM_RULES, STATIC_TRANSFORMS
 from .labels import label_operations
 from .linking import Linked
-from .memory import Forgetful, remembered
+from .memory import Forgetful, current, is_living, remembered
 from .numbertype import NumberType, highest_number
 from .pending import record_pending
 from .plainly import see_plainly
 from .positional import positional
 from .scalars import scalars_of
 from .showing import constant_of
+from .snapshots import as_compiled
 from .squares import smooth_squares
 from .stencil import is_stencil, stencil_twin
+from .users import is_user_function, name_functions, static_value, undefined
 from .views import refuse_lost_writes, view_activator
 from .wild import watch_products
 
@@ -88,11 +88,13 @@ class Activate(FunctionPass):
         casts = getattr(state, "casts", None)
         if casts:
             casts.insert(state)
-        _name_functions(func_ir, state.args)
+        self.is_living = state.cells is not None
+        name_functions(func_ir, state.args)
         choose_by_number(func_ir)
         func_ir._definitions = build_definitions(func_ir.blocks)
         self._replace_callees(func_ir, active=number is not None)
         if number is not None:
+            func_ir._definitions = build_definitions(func_ir.blocks)
             see_plainly(func_ir)
             scalars = scalars_of(func_ir, state.args)
             written = self._activate_arrays(func_ir, number, scalars, state.args)
@@ -111,6 +113,8 @@ class Activate(FunctionPass):
                 keep_rows(func_ir)
                 record_pending(func_ir)
         func_ir._definitions = build_definitions(func_ir.blocks)
+        if state.cells is not None:
+            read_arrays(func_ir, state.cells)
         return True
 
     def _replace_callees(self, func_ir: Any, *, active: bool) -> None:
@@ -125,13 +129,23 @@ class Activate(FunctionPass):
                 body.append(statement)
                 found = constant_of(func_ir, statement.target)
                 if found is ir.UNDEFINED:
-                    raise _undefined(statement)
+                    raise undefined(statement)
                 if found is not None:
-                    replacement = active_form(found, statement.loc, labels=self.labels)
+                    now = self._now(found)
+                    replacement = active_form(now, statement.loc, labels=self.labels)
+                    if replacement is None and now is not found:
+                        replacement = now
                     if replacement is not None:
                         name = getattr(found, "__name__", "function")
                         statement.value = ir.Global(name, replacement, statement.loc)
             block.body = body
+
+    def _now(self, function: Any) -> Any:
+        """Return what stands for a constant in code that Python calls."""
+        return current(function) if self.is_living else function
+
+    def _static(self, func_ir: Any, var: Any) -> Any:
+        return self._now(static_value(func_ir, var))
 
     def _rewrite_call(self, func_ir: Any, statement: Any, *, active: bool) -> list[Any]:
         """Evaluate ``grad(g)``, whose arguments are constants; see through ``np.float64(x)``.
@@ -148,12 +162,12 @@ class Activate(FunctionPass):
         if function is np.array and active:
             return _with_function(statement, "array_from", array_from)
         if is_in(function, APPLIED_TRANSFORMS):
-            applied = APPLIED_TRANSFORMS[function](_static(func_ir, call.args[0]))
+            applied = APPLIED_TRANSFORMS[function](self._static(func_ir, call.args[0]))
             call.args = call.args[1:]
             return _with_function(statement, applied.__name__, applied)
         if is_in(function, STATIC_TRANSFORMS):
-            arguments = [_static(func_ir, var) for var in call.args]
-            options = {name: _static(func_ir, var) for name, var in call.kws}
+            arguments = [self._static(func_ir, var) for var in call.args]
+            options = {name: static_value(func_ir, var) for name, var in call.kws}
             transform = function(*arguments, **options)
             statement.value = ir.Global(function.__name__, transform, statement.loc)
             func_ir._definitions[statement.target.name] = [statement.value]
@@ -253,58 +267,10 @@ def _count_as_plain(func_ir: Any) -> None:
         block.body = body
 
 
-def _name_functions(func_ir: Any, arg_types: Any) -> None:
-    """Make functions that are arguments, also by default, constants of the function."""
-    for block in func_ir.blocks.values():
-        for statement in block.body:
-            made = getattr(statement, "value", None)
-            if isinstance(made, ir.Arg):
-                ty = arg_types[made.index]
-                function = getattr(ty, "dispatcher", getattr(ty, "value", None))
-                if is_user_function(function):
-                    statement.value = ir.Global(made.name, function, made.loc)
-    func_ir._definitions = build_definitions(func_ir.blocks)
-
-
-def _undefined(statement: Any) -> UnsupportedFunctionError:
-    name, loc = statement.value.name, statement.loc
-    error = UnsupportedFunctionError(
-        f"line {loc.line} of {loc.filename} uses {name!r}, which is not defined; define it before "
-        "the derivative is computed, or pass it as an argument."
-    )
-    error.__cause__ = NameError(f"name {name!r} is not defined")
-    return error
-
-
 def _may_hold_numbers(value: Any) -> bool:
     if not isinstance(value, ir.Expr):
         return False
     return value.op in ("call", "binop", "build_list", "build_tuple", "unary")
-
-
-def _static(func_ir: Any, var: Any) -> Any:
-    definition = func_ir.get_definition(var)
-    if isinstance(definition, ir.Const | ir.Global | ir.FreeVar):
-        return definition.value
-    if isinstance(definition, ir.Expr) and definition.op == "build_tuple":
-        return tuple(_static(func_ir, item) for item in definition.items)
-    found = constant_of(func_ir, var)
-    if found is None:
-        raise ArgumentError(
-            f"{var.loc}: a transform inside a compiled function needs a function and options that "
-            "are constants there; define the function outside, and pass what varies as arguments."
-        )
-    return found
-
-
-def is_user_function(value: Any) -> bool:
-    """Whether `value` is a function that has a twin."""
-    if isinstance(value, Dispatcher):
-        return not getattr(value, "is_derivative", False) and not is_library(value.py_func)
-    if not isinstance(value, FunctionType) or is_library(value):
-        return False
-    # A function that Numba knows by an overload is not compiled from its own source.
-    return cpu_target.typing_context._lookup_global(value) is None
 
 
 def active_form(value: Any, loc: Any = None, *, labels: bool = False) -> Any:
@@ -372,11 +338,13 @@ class ActivatingCompiler(Linked, CompilerBase):
 
     activation: type = Activate
     casts: Any = None
+    cells: Any = None
 
     def define_pipelines(self) -> list[Any]:
         """Return the pipeline."""
-        self.state.casts = self.casts
+        self.state.casts, self.state.cells = self.casts, self.cells
         manager = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        manager.add_pass_after(ReadCells, FixupArgs)
         manager.add_pass_after(self.activation, ReconstructSSA)
         manager.passes = [(OURS.get(step, step), told) for step, told in manager.passes]
         manager.finalize()
@@ -402,6 +370,12 @@ class Twin(Forgetful):
 
     is_derivative = True
     is_twin = True
+    original: Any
+
+    def forget(self) -> None:
+        """Drop compiled code; what is compiled next is what the function is then."""
+        super().forget()
+        self.py_func = self._compiler.py_func = positional(as_compiled(self.original))
 
     def compile(self, sig: Any) -> Any:
         """Compile for argument types; what fails is noted for those who tell of it."""
@@ -419,16 +393,19 @@ def twin(function: Any, *, labels: bool = False) -> Any:
         return function
 
     def make() -> Twin:
-        py_func = positional(getattr(function, "py_func", function))
+        py_func = positional(as_compiled(function))
         options = twin_options(function)
         casts = Casts(function)
+        cells: list[Any] | None = [] if is_living(function) else None
 
         def pipeline(*args: Any) -> Any:
             compiler = (LabellingCompiler if labels else ActivatingCompiler)(*args)
-            compiler.casts = casts
+            compiler.casts, compiler.cells = casts, cells
             return compiler
 
-        return Twin(py_func, targetoptions=options, pipeline_class=pipeline)
+        made = Twin(py_func, targetoptions=options, pipeline_class=pipeline)
+        made.original = function
+        return made
 
     return remembered(function, ("twin", labels), make)
 

@@ -16,7 +16,7 @@ from .forms import checked_form, jacobian_for
 from .implicitmethods import is_implicit, takes_sparse
 from .making import checked_function, name_of
 from .memoize import explained
-from .memory import remembered
+from .memory import current, remembered
 from .states import Trajectory, finished, of_states
 from .transforms import grad, value_and_grad
 
@@ -195,10 +195,10 @@ class _Problem:
     def __init__(
         self, fun: Any, integrand: Any, y0: Any, p: Any, args: tuple[Any, ...], sparse: Any
     ) -> None:
-        self.function = checked_function(fun, "solve_ivp_adjoint")
+        self.function = current(checked_function(fun, "solve_ivp_adjoint"))
         self.integrand = integrand
         if integrand is not None:
-            self.integrand = checked_function(integrand, "solve_ivp_adjoint")
+            self.integrand = current(checked_function(integrand, "solve_ivp_adjoint"))
         self.y0, self.p, self.args, self.sparse = y0, p, args, sparse
 
     def forward(self, t_span: Any, options: dict[str, Any], times: Any, steps: int | None) -> Any:

@@ -7,7 +7,7 @@ variables, to the statements that made the array: its roots (`showing` tells wha
 Arrays made by a constructor (``np.zeros``) also count as roots when they leave the function or
 meet other arrays, because there their type must agree with an active one.
 
-Numba internals used (seen to work with 0.68): ``numba.core.ir``;
+Numba internals used (seen in 0.66 to 0.68): ``numba.core.ir``;
 ``np.unsafe.ndarray.empty_inferred``, in place of ``np.array`` of a comprehension.
 """
 

@@ -8,7 +8,7 @@ module are instructions where kernels call them, and mean the same at the prompt
 No size is trusted: a negative or overflowing one raises MemoryError, as one does that the system
 refuses, and nothing is copied or cleared beyond the end of an array.
 
-Numba internals used (seen to work with 0.68): ``NRTContext.meminfo_alloc_aligned``,
+Numba internals used (seen in 0.66 to 0.68): ``NRTContext.meminfo_alloc_aligned_unchecked``,
 ``BaseContext.get_preferred_array_alignment``, ``arrayobj.populate_array``; types whose class is
 ``DTypeSpec`` stand for a dtype.
 """
@@ -68,8 +68,17 @@ def emitted(
 # Allocation
 
 
-def new_array(context: Any, builder: Any, array: Any, shape: list[Any]) -> Any:
-    """Return the struct of a new C-contiguous array of this type and of LLVM extents."""
+def new_array(
+    context: Any,
+    builder: Any,
+    array: Any,
+    shape: list[Any],
+    clean_up: Callable[[], None] | None = None,
+) -> Any:
+    """Return the struct of a new C-contiguous array of this type and of LLVM extents.
+
+    Where there is no memory, the code of `clean_up` runs before MemoryError is raised.
+    """
     size = context.get_constant(types.intp, item_size_of(context, array))
     strides, refused = [size], ir.Constant(_I1, 0)
     for extent in reversed(shape):
@@ -77,10 +86,17 @@ def new_array(context: Any, builder: Any, array: Any, shape: list[Any]) -> Any:
         strides.insert(0, builder.extract_value(product, 0))
         for sign in (builder.extract_value(product, 1), builder.icmp_signed("<", extent, _ZERO)):
             refused = builder.or_(refused, sign)
-    with cgutils.if_unlikely(builder, refused):
-        context.call_conv.return_user_exc(builder, MemoryError, (TOO_LARGE,))
+
+    def refuse_where(condition: Any) -> None:
+        with cgutils.if_unlikely(builder, condition):
+            if clean_up is not None:
+                clean_up()
+            context.call_conv.return_user_exc(builder, MemoryError, (TOO_LARGE,))
+
+    refuse_where(refused)
     align = context.get_preferred_array_alignment(array.dtype)
-    memory = context.nrt.meminfo_alloc_aligned(builder, strides[0], align)
+    memory = context.nrt.meminfo_alloc_aligned_unchecked(builder, strides[0], align)
+    refuse_where(cgutils.is_null(builder, memory))
     data = context.nrt.meminfo_data(builder, memory)
     made = context.make_array(array)(context, builder)
     arrayobj.populate_array(

@@ -7,7 +7,7 @@ that is compiled then; the address is kept beside the code.  Where the other mod
 compiled, and in a process that found the caller's code in a cache and knows nothing of it, the
 first mode goes on.
 
-Numba internals used (seen to work with 0.68): ``CompileResult.library.get_pointer_to_function``,
+Numba internals used (seen in 0.66 to 0.68): ``CompileResult.library.get_pointer_to_function``,
 symbols added by ``llvmlite.binding.add_symbol``.
 """
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import llvmlite.binding
@@ -29,6 +30,7 @@ _SYMBOL = "dualtape_resolve"
 _KNOWN: dict[int, tuple[Any, int, Any]] = {}
 _USED: list[Any] = []  # code whose address was given away stays
 UNAVAILABLE = -1
+INTERRUPTED = -2
 
 
 @ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)
@@ -41,6 +43,8 @@ def _resolve(key: int) -> int:
         return int(result.library.get_pointer_to_function(result.fndesc.llvm_func_name))
     except Exception:  # whatever is wrong with it, the caller has another way
         return UNAVAILABLE
+    except KeyboardInterrupt:  # no exception leaves a callback
+        return INTERRUPTED
 
 
 llvmlite.binding.add_symbol(_SYMBOL, ctypes.cast(_resolve, ctypes.c_void_p).value)
@@ -71,8 +75,13 @@ class Alternative:
         self.arguments = (packed,)
         self.returned = returned
 
-    def address(self, builder: Any, wanted: Any) -> Any:
-        """Return the address of the alternative; 0 if it is not `wanted` or there is none."""
+    def address(
+        self, context: Any, builder: Any, wanted: Any, clean_up: Callable[[], None] | None = None
+    ) -> Any:
+        """Return the address of the alternative; 0 if it is not `wanted` or there is none.
+
+        Where its compilation is interrupted, the code of `clean_up` runs and the interrupt goes on.
+        """
         cell = cgutils.add_global_variable(builder.module, _I64, f"dualtape.cell.{self.key}")
         cell.linkage, cell.initializer = "internal", ir.Constant(_I64, 0)
         found = cgutils.alloca_once_value(builder, ir.Constant(_I64, 0))
@@ -83,6 +92,11 @@ class Alternative:
                 function_type = ir.FunctionType(_I64, [_I64])
                 resolve = cgutils.get_or_insert_function(builder.module, function_type, _SYMBOL)
                 address = builder.call(resolve, [ir.Constant(_I64, self.key)])
+                stopped = builder.icmp_signed("==", address, ir.Constant(_I64, INTERRUPTED))
+                with cgutils.if_unlikely(builder, stopped):
+                    if clean_up is not None:
+                        clean_up()
+                    context.call_conv.return_user_exc(builder, KeyboardInterrupt, ())
                 builder.store(address, cell)
                 builder.store(address, found)
         zero = ir.Constant(_I64, 0)
@@ -112,7 +126,7 @@ def by_size(
         for i in argnums:
             value = builder.extract_value(args[0], i)
             n = builder.add(n, _size(context, builder, packed[i], value))
-        address = other.address(builder, wanted(builder, n))
+        address = other.address(context, builder, wanted(builder, n))
         out = cgutils.alloca_once(builder, context.get_value_type(sig.return_type))
         usable = builder.icmp_signed("!=", address, ir.Constant(_I64, 0))
         with builder.if_else(usable) as (then, otherwise):

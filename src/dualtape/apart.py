@@ -12,7 +12,7 @@ code, or are one kernel.
 **Callers** link a stub with the name that Numba chose, which is inlined and calls the kernel;
 nothing else in Numba or in the package notices.
 
-Numba internals used (seen to work with 0.68): names of environments, ``Environment._memo``,
+Numba internals used (seen in 0.66 to 0.68): names of environments, ``Environment._memo``,
 ``library._final_module`` and ``_optimize_final_module``, ``Codegen._tm``, ``_create_empty_module``,
 ``magic_tuple``.
 """

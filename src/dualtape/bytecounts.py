@@ -1,12 +1,12 @@
 """Bytes of arrays of active numbers: counted as in the plain function, whose elements are floats.
 
-``x.strides``, ``x.itemsize`` and ``x.nbytes`` are those of the plain function, and byte strides
-given to ``as_strided`` mean what they mean there, wherever they come from; memory that is read as
-another type, or by its address, is refused.  The real part of an array of reals is the array.
-In users' functions only: what Numba and this package compile of their own works on the elements as
-they are.
+``x.dtype``, ``x.strides``, ``x.itemsize`` and ``x.nbytes`` are those of the plain function, and
+byte strides given to ``as_strided`` mean what they mean there, wherever they come from; memory that
+is read as another type, or by its address, is refused.  The real part of an array of reals is the
+array.  In users' functions only: what Numba and this package compile of their own works on the
+elements as they are.
 
-Numba internals used (seen to work with 0.68): ``arrayobj.reshape_unchecked``.
+Numba internals used (seen in 0.66 to 0.68): ``arrayobj.reshape_unchecked``.
 """
 
 from __future__ import annotations
@@ -38,6 +38,26 @@ def plain_size(ty: Any) -> int:
 def is_of_numbers(ty: Any) -> bool:
     """Whether a type is that of arrays of active numbers."""
     return isinstance(ty, types.Array) and isinstance(ty.dtype, NumberType)
+
+
+def dtype(a: Any) -> Any:
+    """Return the type of the elements in the plain function."""
+    return a.dtype
+
+
+@specialized(dtype)
+def _dtype(a: Any) -> Any:
+    def of_numbers(a: Any) -> Any:
+        return plain_dtype(a)
+
+    return of_numbers if is_of_numbers(a) else lambda a: a.dtype
+
+
+@intrinsic
+def plain_dtype(typingctx: Any, a: Any) -> Any:
+    """Return the type of the elements in the plain function."""
+    made = types.DType(root(a.dtype))
+    return made(a), lambda context, builder, sig, args: context.get_dummy_value()
 
 
 def strides(a: Any) -> Any:
@@ -132,6 +152,7 @@ def _imaginary_part(a: Any) -> Any:
 
 
 ATTRIBUTES = {
+    "dtype": dtype,
     "strides": strides,
     "itemsize": itemsize,
     "nbytes": nbytes,

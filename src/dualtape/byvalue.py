@@ -10,7 +10,7 @@ hand-written derivative.
 The name of such a type holds no memory address and the type pickles by its parameters, so
 functions that take or return instances are cached on disk.
 
-Numba internals used (seen to work with 0.68): ``jitclass.base.register_class_type``,
+Numba internals used (seen in 0.66 to 0.68): ``jitclass.base.register_class_type``,
 ``ClassBuilder.class_impl_registry``, ``_mangle_attr``; ``types.ClassInstanceType`` and
 ``types.ClassType``.
 """

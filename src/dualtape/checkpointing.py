@@ -11,16 +11,19 @@ from numba.extending import overload
 from .activate import twin
 from .driver import Transform
 from .known import APPLIED_TRANSFORMS, STATIC_TRANSFORMS
+from .live import live
 from .loop import loop_driver
 from .making import cached, checked_function, name_of, py_func_of
-from .memory import remembered
+from .memory import current, remembered
 from .named import in_compiled_code
 from .positional import same_signature
 from .recomputing import checkpoint_driver
+from .travel import sent_as
 
 __all__ = ["checkpoint", "checkpoint_loop"]
 
 
+@live
 def checkpoint(f: Callable[..., Any]) -> Any:
     """Return f, recorded as one block whose inside is recorded again when the sweep is there.
 
@@ -73,7 +76,7 @@ def checkpoint(f: Callable[..., Any]) -> Any:
         driver = checkpoint_driver(twin(function), "checkpoint")
         made = Transform(same_signature(py_func_of(function)), driver, (), name)
         made.shows_arguments = True  # in forward mode it is a plain call
-        return cached(made, function, "checkpoint")
+        return sent_as(cached(made, function, "checkpoint"), "checkpoint", (f,))
 
     return remembered(function, "checkpoint", make)
 
@@ -128,7 +131,7 @@ def checkpoint_loop(step: Callable[..., Any], state: Any, n: int, slots: int, *a
     >>> abs(ad.grad(f, mode="reverse")(0.2) - ad.grad(f, mode="forward")(0.2)) < 1e-12
     True
     """
-    return loop_function(step)(state, n, slots, *args)
+    return loop_function(current(step))(state, n, slots, *args)
 
 
 def loop_function(step: Callable[..., Any]) -> Transform:

@@ -12,6 +12,7 @@ from typing import Any
 
 from .activate import twin
 from .driver import Transform
+from .live import live
 from .making import cached, checked_function, name_of, py_func_of
 from .memory import remembered
 from .positional import same_signature
@@ -34,6 +35,7 @@ def composed(
     return Transform(same_signature(signature), driver, inputs, name)
 
 
+@live
 def evaluated(f: Any, kind: str) -> Any:
     """Return f compiled: a fast value that is the one its derivatives belong to."""
     function = checked_function(f, kind)

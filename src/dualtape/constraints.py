@@ -14,7 +14,7 @@ from .activate import twin
 from .forms import Fitting
 from .making import checked_function
 from .memoize import value_and_jacobian_for
-from .memory import remembered
+from .memory import current, remembered
 from .sparse_second import sparse_hessian
 from .transforms import hessian
 
@@ -94,7 +94,7 @@ def _is_sparse(constraint: Any, x0: Any) -> bool:
 
 def _weighted_hessian(f: Any, *, sparse: bool | str) -> Callable[..., Any]:
     """Return (x, v) -> the Hessian of v^T f."""
-    function = checked_function(f, KIND)
+    function = current(checked_function(f, KIND))
 
     def make() -> Any:
         inner = twin(function)

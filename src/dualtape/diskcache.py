@@ -10,7 +10,7 @@ compiled anew and written again.
 All files of one state of the package lie in one folder, named by a digest of the package's sources:
 changed sources find an empty folder, and what older versions left can be removed by its name.
 
-Numba internals used (seen to work with 0.68): ``Dispatcher._cache`` and the methods that
+Numba internals used (seen in 0.66 to 0.68): ``Dispatcher._cache`` and the methods that
 dispatchers call on it; the locators of
 ``caching.CacheImpl``, which choose a writable folder for a source file; ``Codegen.magic_tuple``
 (processor and its features); ``rtsys.initialize``, which registers the memory management that

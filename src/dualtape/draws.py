@@ -6,7 +6,7 @@ first one draws: the states of Numba's generators are put back before each.  The
 ``np.random.Generator`` that is passed as an argument is not known here, so with one the function is
 evaluated once or not at all.
 
-Numba internals used (seen to work with 0.68): ``randomimpl.get_state_ptr`` for "np" and "py", and
+Numba internals used (seen in 0.66 to 0.68): ``randomimpl.get_state_ptr`` for "np" and "py", and
 the names of the functions it calls; ``CodeLibrary._final_module`` and ``_disable_inspection``,
 which tells code that was loaded from a cache.
 """

@@ -6,9 +6,10 @@ directly.  It has f's signature (names, defaults); the compiler pipeline puts a 
 code would be.  Everything slow lives where dispatch fails anyway: conversion of lists and
 integers, checks, compilation and the telling of errors.
 
-Numba internals used (seen to work with 0.68): ``Dispatcher._compile_for_args`` (called from C when
+Numba internals used (seen in 0.66 to 0.68): ``Dispatcher._compile_for_args`` (called from C when
 no compiled version matches; what it returns is called with the original arguments), also for
-arguments without a type where ``targetoptions`` do not say nopython at first.
+arguments without a type, or whose type could not be found for an exception, where ``targetoptions``
+do not say nopython at first.
 """
 
 from __future__ import annotations
@@ -25,13 +26,15 @@ from numba.core.dispatcher import OmittedArg
 from .errors import ArgumentError
 from .failing import Failure, told_by
 from .known import is_library
+from .loading import load
 from .memory import Forgetful
+from .travel import Traveler
 from .verbose import announced
 
 __all__ = ["Transform", "as_float", "count_numbers"]
 
 
-class Transform(Forgetful):
+class Transform(Traveler, Forgetful):
     """A function made by a transform: callable from Python and from compiled code.
 
     Parameters
@@ -48,7 +51,9 @@ class Transform(Forgetful):
 
     is_derivative = True
     copies_arguments = True
+    is_inner = False  # whether only code of the package calls it
     shows_arguments = False  # whether a result may share memory with an argument
+    _is_interrupted = False
 
     def __init__(
         self,
@@ -78,12 +83,20 @@ class Transform(Forgetful):
 
         return Driver(self.emit, self.__name__)
 
+    @functools.cached_property
+    def inner(self) -> Transform:
+        """The same for code of the package: linked into it, where this one stands on its own."""
+        made = Transform(self.py_func, self.emit, self.inputs, self.__name__)
+        made.driver, made.is_inner = self.driver, True
+        return made
+
     def _pipeline(self, *args: Any) -> Any:
         """Return Numba's compiler of one version of the function."""
+        load()  # with the next line a part of it would be imported alone
         from .pipeline import DriverCompiler
 
         compiler = DriverCompiler(*args)
-        compiler.driver = self.driver
+        compiler.driver, compiler.is_inner = self.driver, self.is_inner
         return compiler
 
     def forget(self) -> None:
@@ -92,7 +105,18 @@ class Transform(Forgetful):
         if "driver" in self.__dict__:
             self.driver.forget()
 
+    def typeof_pyval(self, val: Any) -> Any:
+        """Return the Numba type of an argument; C calls it, and drops what it raises."""
+        try:
+            return super().typeof_pyval(val)
+        except KeyboardInterrupt:
+            self._is_interrupted = True
+            raise
+
     def _compile_for_args(self, *args: Any, **kws: Any) -> Any:
+        if self._is_interrupted:
+            self._is_interrupted = False
+            raise KeyboardInterrupt
         converted = self._converted(args)
         if converted is not None:
             return lambda *_, **__: self(*converted)

@@ -3,7 +3,7 @@
 The analysis of a function (see `aliasing`) needs that of what it calls.  It is remembered for how
 deep the arguments may hold arrays: ``a + b`` is new for arrays, and holds both for tuples.
 
-Numba internals used (seen to work with 0.68): ``compiler.run_frontend``,
+Numba internals used (seen in 0.66 to 0.68): ``compiler.run_frontend``,
 ``typing_context._lookup_global``.
 """
 

@@ -5,7 +5,7 @@ a typing template gives the result's type, the lowering runs the number's own me
 values (`emit`).  ``np.sin``, ``math.sin`` and the rule object `rules.sin` itself lead to the same
 row.  Templates with direct lowering keep compile times low: no operation runs Numba's compiler.
 
-Numba internals used (seen to work with 0.68): ``metadata = {"target": "cpu"}`` on a template
+Numba internals used (seen in 0.66 to 0.68): ``metadata = {"target": "cpu"}`` on a template
 puts it before the generic ones, so that jitclass's own operator overloads are not asked first.
 """
 

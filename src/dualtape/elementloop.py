@@ -3,7 +3,7 @@
 It stores the results or adds them up.  In reverse mode the loop is one *block* of the tape
 (`elementblock`): beside the value of an element it stores the partials by the operands.
 
-Numba internals used (seen to work with 0.68): ``arrayobj._empty_nd_impl``.
+Numba internals used (seen in 0.66 to 0.68): ``arrayobj._empty_nd_impl``.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ A tree is evaluated once an element, with the numbers' own methods on emitted va
 between is stored.  In reverse mode `Local` numbers carry the partials by the operands in registers.
 `elementloop` emits the loop around it.
 
-Numba internals used (seen to work with 0.68): ``npyimpl._ArrayHelper`` and ``_ScalarHelper``, which
+Numba internals used (seen in 0.66 to 0.68): ``npyimpl._ArrayHelper`` and ``_ScalarHelper``, which
 index broadcast operands.
 """
 

@@ -30,6 +30,10 @@ class DualtapeError(Exception):
     """Base class of all errors raised by dualtape itself."""
 
 
+class DualtapeWarning(UserWarning):
+    """Something is allowed and may still not be what was meant."""
+
+
 class ArgumentError(DualtapeError, TypeError):
     """An argument of a transform or of a differentiated call is of the wrong kind."""
 

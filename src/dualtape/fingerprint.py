@@ -14,22 +14,39 @@ from typing import Any
 import numpy as np
 from numba.core.dispatcher import Dispatcher
 
-from .known import CUSTOM_RULES, is_library
+from .known import is_library
+from .reach import bindings, nested_code, rule_of
 
-__all__ = ["fingerprint"]
+__all__ = ["fingerprint", "is_same", "traced"]
 
 
 def fingerprint(function: Any) -> str:
     """Return a digest of a function and all it reaches."""
-    digest = hashlib.sha256()
-    _add(digest, function, set())
-    return digest.hexdigest()
+    return traced(function)[0]
+
+
+def traced(function: Any) -> tuple[str, set[int]]:
+    """Return the fingerprint of a function or of several, and the ids of all functions reached."""
+    digest, seen = hashlib.sha256(), set[int]()
+    _add(digest, function, seen)
+    return digest.hexdigest(), seen
+
+
+def is_same(old: Any, new: Any) -> bool:
+    """Whether code that was compiled with one value is right with the other."""
+    if type(old) is not type(new):
+        return False
+    if isinstance(old, tuple):
+        return len(old) == len(new) and all(map(is_same, old, new))
+    if isinstance(old, FunctionType | Dispatcher):
+        return old is new or fingerprint(old) == fingerprint(new)
+    return isinstance(old, int | float | complex | str | bytes) and repr(old) == repr(new)
 
 
 def _add(digest: Any, value: Any, seen: set[int]) -> None:
     if id(value) in seen:
         return
-    rule = _rule_of(value)
+    rule = rule_of(value)
     if rule is not None:
         seen.add(id(value))
         _add(digest, rule.jet, seen)
@@ -39,7 +56,8 @@ def _add(digest: Any, value: Any, seen: set[int]) -> None:
         digest.update(repr(told).encode())
         if not value._can_compile:  # explicit signatures, to which arguments are cast
             digest.update(repr(value.nopython_signatures).encode())
-        _add(digest, value.py_func, seen)
+        origin = getattr(value, "origin", None)  # of a derivative, which may have another signature
+        _add(digest, origin.functions if origin else value.py_func, seen)
     elif isinstance(value, FunctionType):
         seen.add(id(value))
         _add_function(digest, value, seen)
@@ -60,43 +78,14 @@ def _add_function(digest: Any, function: FunctionType, seen: set[int]) -> None:
         return
     _add(digest, (function.__defaults__ or ()), seen)
     _add(digest, tuple(sorted((function.__kwdefaults__ or {}).items())), seen)
-    for cell in function.__closure__ or ():
-        _add(digest, cell.cell_contents, seen)
-    _add_code(digest, function.__code__, function.__globals__, seen)
+    _add_code(digest, function.__code__)
+    for binding in bindings(function):
+        digest.update(binding.label.encode())
+        _add(digest, binding.value, seen)
 
 
-def _add_code(digest: Any, code: CodeType, scope: dict[str, Any], seen: set[int]) -> None:
-    digest.update(code.co_code + repr((code.co_names, code.co_varnames)).encode())
-    for name in code.co_names:
-        if name in scope:
-            value = scope[name]
-            _add(digest, value, seen)
-            if isinstance(value, ModuleType):
-                _add_members(digest, value, code.co_names, seen)
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            _add_code(digest, constant, scope, seen)
-        else:
-            digest.update(repr(constant).encode())
-
-
-def _add_members(digest: Any, module: ModuleType, names: tuple[str, ...], seen: set[int]) -> None:
-    """Add what is reached as module.name; of libraries only what has a rule of the user's."""
-    library = module.__name__.partition(".")[0] in _LIBRARIES
-    for name in names:
-        if not hasattr(module, name):
-            continue
-        member = getattr(module, name)
-        if isinstance(member, ModuleType):
-            if id(member) not in seen:
-                seen.add(id(member))
-                _add_members(digest, member, names, seen)
-        elif not library or _rule_of(member) is not None:
-            _add(digest, member, seen)
-
-
-_LIBRARIES = ("numpy", "math", "scipy", "numba", "dualtape")
-
-
-def _rule_of(value: Any) -> Any:
-    return CUSTOM_RULES.get(value) if callable(value) and value.__hash__ is not None else None
+def _add_code(digest: Any, code: CodeType) -> None:
+    for part in nested_code(code):
+        constants = [value for value in part.co_consts if not isinstance(value, CodeType)]
+        named = part.co_names, part.co_varnames, constants
+        digest.update(part.co_code + repr(named).encode())

@@ -1,7 +1,7 @@
 """Structures of arrays as one vector, and back: what optimizers want of a network's parameters.
 
 The way back is an ordinary function of slices and reshapes, written out for the structure at hand
-and compiled with ``numba.njit``.  So Python and compiled code call it alike, and derivatives see
+and compiled as by ``numba.njit``.  So Python and compiled code call it alike, and derivatives see
 nothing but views.
 """
 
@@ -12,9 +12,9 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numba
 import numpy as np
 from numba.core import types
+from numba.core.registry import CPUDispatcher
 
 from ._jit import specialized
 from .errors import ArgumentError, ArgumentValueError
@@ -123,7 +123,18 @@ def _unravel_function(structure: Any) -> Any:
         f"    return {expression}\n"
     )
     exec(source, names)
-    return numba.njit(nogil=True)(names["unravel"])
+    made = Unravel(names["unravel"], targetoptions={"nogil": True, "nopython": True})
+    made.structure = structure
+    return made
+
+
+class Unravel(CPUDispatcher):
+    """A way back, which is the one for its structure in every process."""
+
+    structure: Any
+
+    def __reduce__(self) -> Any:
+        return _unravel_function, (self.structure,)
 
 
 def _expression(structure: Any, first: int, names: dict[str, Any]) -> tuple[str, int]:

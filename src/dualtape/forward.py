@@ -10,6 +10,7 @@ Cost: ceil(n / chunk) sweeps for n inputs, each about 1 + chunk/4 times the func
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from numba.core import cgutils, types
@@ -118,9 +119,10 @@ def jacobian_driver(
                     pairs = (y_type, y), (types.intp, run.n), (plan.base, run.base_like)
                     builder.store(run.kernel(read.new_rows, *pairs), matrix)
                     if switch is not None:
-                        m = run.leaf_size(y_type, y)
-                        wanted = other.wanted(builder, run.n, m)
-                        builder.store(switch.address(builder, wanted), taken)
+                        wanted = other.wanted(builder, run.n, run.leaf_size(y_type, y))
+                        made = [(rows, builder.load(matrix)), (value_type, builder.load(kept))]
+                        clean_up = functools.partial(_drop, run, outputs, (raw, y), made)
+                        builder.store(switch.address(context, builder, wanted, clean_up), taken)
                 _read_columns(run, y_type, y, (rows, builder.load(matrix)), start, chunk)
                 outputs.release(run, raw, y)
             run.release_all(buffers)
@@ -144,6 +146,12 @@ def jacobian_driver(
         return returned(packed), codegen
 
     return jacobian
+
+
+def _drop(run: Run, outputs: Outputs, result: tuple[Any, Any], made: list[Any]) -> None:
+    outputs.release(run, *result)
+    run.release_all(made)
+    run.clean_up()
 
 
 def _read_columns(run: Run, ty: Any, y: Any, matrix: Any, start: Any, chunk: int) -> None:

@@ -6,7 +6,7 @@ is used, which is done only where nothing between the two can change an operand.
 
 Expressions of plain arrays are gathered by Numba's own rewrite, as in the user's function.
 
-Numba internals used (seen to work with 0.68): the rewrite registry, ``calltypes`` and ``typemap``
+Numba internals used (seen in 0.66 to 0.68): the rewrite registry, ``calltypes`` and ``typemap``
 of the compiler's state, ``special_ops`` of the target context, which lowers expressions whose
 ``op`` is not Numba's.
 """

@@ -32,11 +32,13 @@ from .driver import Transform
 from .errors import ArgumentError, ConvergenceError
 from .known import STATIC_TRANSFORMS
 from .linear import inverse, largest, reciprocal, solution_step
+from .live import live
 from .making import checked_function, name_of
 from .memory import remembered
 from .newton import minimizer, root_finder
 from .primal import derivative_order, primal_of
-from .transforms import grad, jacobian
+from .transforms import grad, value_and_jacobian, value_grad_hessian
+from .travel import sent_as
 
 __all__ = ["implicit_minimum", "implicit_root"]
 
@@ -142,6 +144,7 @@ def implicit_minimum(f: Function, solver: Function | None = None) -> Any:
     return _implicit("implicit_minimum", f, solver)
 
 
+@live
 def _implicit(kind: str, f: Any, solver: Any) -> Transform:
     function = checked_function(f, kind)
     if solver is not None and not callable(solver):
@@ -151,9 +154,10 @@ def _implicit(kind: str, f: Any, solver: Any) -> Transform:
         name = f"{kind}({name_of(function)})"
         if kind == "implicit_root":
             residual, find = twin(function), root_finder(function)
+            both = value_and_jacobian(function).inner
         else:
             residual, find = grad(function), minimizer(function)
-        slope = jacobian(residual)
+            both = _first_and_second(value_grad_hessian(function).inner)
         made: dict[bool, Any] = {}
 
         def choose(packed: Any) -> Any:
@@ -162,10 +166,11 @@ def _implicit(kind: str, f: Any, solver: Any) -> Transform:
             scalar = not isinstance(packed[0], types.Array)
             if scalar not in made:
                 chosen = find(scalar) if solver is None else _given(solver, scalar)
-                made[scalar] = (_of_number if scalar else _of_array)(residual, slope, chosen)
+                made[scalar] = (_of_number if scalar else _of_array)(residual, both, chosen)
             return made[scalar]
 
-        return composed(choose, _signature, (0,), name)
+        given = (f,) if solver is None else (f, solver)
+        return sent_as(composed(choose, _signature, (0,), name), kind, given)
 
     return remembered(function, (kind, solver), make)
 
@@ -173,11 +178,22 @@ def _implicit(kind: str, f: Any, solver: Any) -> Transform:
 def _signature(x0: Any, *p: Any) -> None: ...
 
 
-def _of_array(residual: Any, slope: Any, find: Any) -> Function:
+def _first_and_second(whole: Any) -> Any:
+    """Return what gives gradient and Hessian, of what gives the value, too."""
+
+    def first_and_second(x, *p):  # type: ignore[no-untyped-def]
+        _, first, second = whole(x, *p)
+        return first, second
+
+    return twin(first_and_second)
+
+
+def _of_array(residual: Any, both: Any, find: Any) -> Function:
     def linearized(x0, p):  # type: ignore[no-untyped-def]
         x = find(x0, p)
-        inverted = inverse(slope(x, *p))
-        require_solution(solution_step(inverted, residual(x, *p)), largest(x))
+        y, slope = both(x, *p)
+        inverted = inverse(slope)
+        require_solution(solution_step(inverted, y), largest(x))
         return x, inverted
 
     # A twin of its own: its arguments are plain, so nothing in it is made active.
@@ -193,11 +209,12 @@ def _of_array(residual: Any, slope: Any, find: Any) -> Function:
     return solve
 
 
-def _of_number(residual: Any, slope: Any, find: Any) -> Function:
+def _of_number(residual: Any, both: Any, find: Any) -> Function:
     def linearized(x0, p):  # type: ignore[no-untyped-def]
         x = find(x0, p)
-        inverted = reciprocal(slope(x, *p))
-        require_solution(abs(inverted * residual(x, *p)), abs(x))
+        y, slope = both(x, *p)
+        inverted = reciprocal(slope)
+        require_solution(abs(inverted * y), abs(x))
         return x, inverted
 
     solved = twin(linearized)

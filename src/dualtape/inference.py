@@ -21,7 +21,7 @@ becomes something else than was announced is refused.
 
 Otherwise nothing is done that Numba's inference does not do.
 
-Numba internals used (seen to work with 0.68): the steps of ``typed_passes.type_inference_stage``
+Numba internals used (seen in 0.66 to 0.68): the steps of ``typed_passes.type_inference_stage``
 and of ``NopythonTypeInference``; ``TypeInferer.typevars``, ``TypeVar.add_type``,
 ``TypeInferer.return_types_from_partial`` and ``get_return_type``, ``callstack``.
 """

@@ -22,7 +22,7 @@ from .forms import checked_form
 from .implicitmethods import filled_in
 from .making import checked_function
 from .memoize import explained
-from .memory import remembered
+from .memory import current, remembered
 from .quadrature import quad
 from .sensitivity import solve_ivp_sensitivity
 from .transforms import jacobian
@@ -222,7 +222,7 @@ def _jacobians_at_nodes(fun: Any, *, with_parameters: bool) -> Function:
     A node's values depend on that node only: a shift of a component at all nodes at once has its
     derivatives at all of them.
     """
-    function = checked_function(fun, "solve_bvp")
+    function = current(checked_function(fun, "solve_bvp"))
 
     def make() -> Any:
         inner = twin(function)

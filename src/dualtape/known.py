@@ -15,11 +15,12 @@ STATIC_TRANSFORMS: set[Any] = set()
 """Functions like grad: called with constants in a user's function, evaluated at compile time."""
 APPLIED_TRANSFORMS: dict[Any, Any] = {}
 """Functions like jvp, whose first argument is a constant, with what makes them of it."""
+_BUILTINS = {id(value) for name, value in vars(builtins).items() if name != "_"}
+"""Not the last result at a prompt, which may be an array."""
 
 
 def is_library(function: Any) -> bool:
     """Whether a function is one that Numba (or this package) knows by itself."""
     module = (getattr(function, "__module__", None) or "").partition(".")[0]
-    return module in ("numpy", "numba", "math", "scipy", "builtins", "dualtape", "operator") or (
-        function in vars(builtins).values()
-    )
+    libraries = ("numpy", "numba", "math", "scipy", "builtins", "dualtape", "operator")
+    return module in libraries or id(function) in _BUILTINS

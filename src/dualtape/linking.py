@@ -7,7 +7,7 @@ callers link in; what Python calls is optimised once, with all of it.  Processor
 reverse gradient without a cache, before and after: a network of three layers 72 s and 32 s, a
 scalar function 13.5 s and 7.6 s; the gradients are as fast.
 
-Numba internals used (seen to work with 0.68): ``CompilerBase.compile_extra`` with
+Numba internals used (seen in 0.66 to 0.68): ``CompilerBase.compile_extra`` with
 ``state.library``; ``JITCodeLibrary.finalize`` and what it keeps (``_final_module``,
 ``_linking_libraries``, ``_reload_init``, ``_dynamic_globals``, ``_shared_module``, ``_finalized``);
 the state that ``_unserialize`` reads; names of globals.

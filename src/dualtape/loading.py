@@ -11,7 +11,7 @@ who use Numba there, and nothing where the package is found by its path alone.
 
 Code that was found on disk needs less of Numba, too; see `restoring`.
 
-Numba internals used (seen to work with 0.68): that passes run under the compiler's lock.
+Numba internals used (seen in 0.66 to 0.68): that passes run under the compiler's lock.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from typing import Any
 from numba.core import event
 from numba.core.registry import cpu_target
 
-__all__ = ["before_compilation"]
+from .interrupts import held
+
+__all__ = ["before_compilation", "load"]
 
 
 class Loader(event.Listener):
@@ -32,16 +34,27 @@ class Loader(event.Listener):
         self._load: Callable[[], None] | None = load
 
     def on_start(self, event: Any) -> None:
-        """Load; a thread that compiles at the same time waits."""
+        """Load; a thread that compiles at the same time waits, and so does an interrupt."""
         if self._load is not None:  # passes run under the compiler's lock
-            self._load()
-            cpu_target.target_context.refresh()  # this compilation looked before
-            self._load = None
+            with held():
+                self._load()
+                cpu_target.target_context.refresh()  # this compilation looked before
+                self._load = None
 
     def on_end(self, event: Any) -> None:
         """Do nothing."""
 
 
+_LOADERS: list[Loader] = []
+
+
 def before_compilation(load: Callable[[], None]) -> None:
     """Call `load` before anything is compiled from now on."""
-    event.register("numba:run_pass", Loader(load))
+    _LOADERS.append(Loader(load))
+    event.register("numba:run_pass", _LOADERS[-1])
+
+
+def load() -> None:
+    """Do now what is to be done before anything is compiled; under the compiler's lock."""
+    for loader in _LOADERS:
+        loader.on_start(None)

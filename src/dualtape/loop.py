@@ -199,7 +199,7 @@ class LoopBlock(CheckpointBlock):
         rest = types.BaseTuple.from_types(list(self.below)[3:])
         packed = rest, context.make_tuple(builder, rest, run.values[3:])
         given = [(ty, value) for ty, value in zip(self.below[:3], run.values[:3], strict=True)]
-        run.kernel(self.backward, *given, packed, bar, on_error=run.clean_up)
+        run.kernel(self.backward, *given, packed, bar)
         for (_, _, offset), row in zip(found, rows, strict=True):
             run.kernel(replay.scatter_bar, outer, row, *place, bar, (types.intp, offset))
         run.release(*bar)
@@ -241,13 +241,13 @@ def step_back(plan: Plan, number: NumberType) -> Transform:
             inner, base = (types.int64, recording.tape), run.wide
             bar = packed[3], given
             results = list(run.items(plan.result, recording.result))
-            rows = [run.owned(recording.rows(ty, value)) for ty, value in results]
             run.owned((plan.result, recording.result))
+            rows = [run.owned(recording.rows(ty, value)) for ty, value in results]
             recording.sweep(replay.clear, base)  # now that nothing more is recorded
             sizes = zip(run.items(plan.packed[0], state), results, strict=True)
             for before, after in sizes:
                 pair = [(types.intp, run.leaf_size(*leaf)) for leaf in (before, after)]
-                run.kernel(replay.require_same_size, *pair, on_error=recording.release_all)
+                run.kernel(replay.require_same_size, *pair)
             count = run.constant(0)
             for (ty, value), row in zip(results, rows, strict=True):
                 run.kernel(replay.seed_from, inner, row, bar, (types.intp, count))

@@ -21,6 +21,7 @@ from .errors import ArgumentError
 from .fingerprint import fingerprint
 from .memory import remembered
 from .positional import positional
+from .travel import sent_as
 
 __all__ = [
     "cached",
@@ -37,21 +38,24 @@ __all__ = [
 
 
 def make_transform(
-    kind: str, f: Any, argnums: Any, mode: str, options: tuple[Any, ...], make_driver: Any
+    kind: str, f: Any, argnums: Any, mode: str, named: dict[str, Any], make_driver: Any
 ) -> Transform:
     """Return the transform of a function for these options, made once.
+
+    The options in `named` are those of the public function of this kind.
 
     ``make_driver(function, positions, single=single)`` returns what it computes.
     """
     function = checked_function(f, kind)
     single = not isinstance(argnums, tuple)
     positions = checked_argnums(kind, argnums)
-    key = (kind, mode, positions, single, *options)
+    key = (kind, mode, positions, single, *named.values())
 
     def make() -> Transform:
         driver = make_driver(function, positions, single=single)
         name = f"{kind}({name_of(function)})"
-        return cached(Transform(py_func_of(function), driver, positions, name), function, key)
+        made = cached(Transform(py_func_of(function), driver, positions, name), function, key)
+        return sent_as(made, kind, (f,), argnums, mode=mode, **named)
 
     return remembered(function, key, make)
 

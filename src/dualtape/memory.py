@@ -1,22 +1,48 @@
 """What was made for a function is remembered on the function, and goes when the function goes.
 
-Numba internals used (seen to work with 0.68): ``Dispatcher.add_overload`` and the field
+It is good for as long as the function reaches the same values: globals, closures, helpers, members
+of modules.  `Memory.look` compares them, by identity first, and drops what they no longer support.
+What Python calls is made for a copy of the function (`current`) whose compiled code reads numbers
+and large arrays from cells: a name that is bound anew costs one compilation the first time, none
+after that.  Code that ``@njit`` functions call is made for the function itself and holds what it
+saw, as compiled code does in Numba.
+
+Numba internals used (seen in 0.66 to 0.68): ``Dispatcher.add_overload`` and the field
 ``type_annotation`` of a compile result, which only ``inspect_types`` reads;
 ``Dispatcher._make_finalizer`` and ``_reset_overloads``.
 """
 
 from __future__ import annotations
 
-import threading
+import operator
 import weakref
-from collections.abc import Callable
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator
+from types import CellType, FunctionType
+from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 from numba.core.registry import CPUDispatcher
 
-__all__ = ["Forgetful", "remembered"]
+from .cells import CELLS, FIXED, Cell, cell_of, content_of, is_movable, key_of, make_cell
+from .fingerprint import is_same
+from .forking import Lock
+from .known import CUSTOM_RULES, is_library
+from .reach import ABSENT, Binding, bindings, contents, is_named_by_library
+from .snapshots import SNAPSHOT, is_renewed, is_users, snapshot_of, warn_of_changes
 
-_LOCK = threading.Lock()
+__all__ = [
+    "Forgetful",
+    "Memory",
+    "current",
+    "is_living",
+    "is_plain",
+    "memory_of",
+    "remembered",
+    "source_of",
+]
+
+_LOCK = Lock()
+_DEFINITION = [operator.attrgetter(f"__{part}__") for part in ("code", "defaults", "kwdefaults")]
 
 
 class Forgetful(CPUDispatcher):
@@ -43,18 +69,289 @@ class Forgetful(CPUDispatcher):
         self._cache.__dict__.pop("_identity", None)
 
 
-def remembered(function: Any, key: Any, make: Callable[[], Any]) -> Any:
-    """Return what was made for this function and key before, or make it.
+class Place(NamedTuple):
+    """Where a function takes a value from, and what was found there.
 
-    The memory names its owner because functools.wraps copies attributes to other functions.
+    ``read(key)`` finds the value; `kept` is the content of a constant with arrays, or what must
+    live while code reads a cell.
+    """
+
+    read: Callable[[Any], Any]
+    key: Any
+    seen: Any
+    kept: Any
+    binding: Binding | None
+
+    def is_changed(self) -> bool:
+        """Whether something else is found there now."""
+        now = self.read(self.key)
+        return now is not self.seen or (type(self.kept) is bytes and content_of(now) != self.kept)
+
+
+class Glance:
+    """What a function takes from outside, with a function that tells whether it is as it was.
+
+    That function is written for these names: it runs in every call of a derivative.  Measured for
+    a gradient of 0.70 us that reaches 1, 2, 4 and 8 numbers: 1.04, 1.03, 1.09 and 1.16 us with it,
+    1.08, 1.18, 1.35 and 1.72 us with a loop over the places.
+    """
+
+    def __init__(self, places: tuple[Place, ...]) -> None:
+        self.places = places
+        space: dict[str, Any] = {"content_of": content_of}
+        tests = [test for i, place in enumerate(places) for test in _tests(i, place, space)]
+        source = f"def is_same(): return {' and '.join(tests) or True}"
+        exec(compile(source, "<names that a function takes from outside>", "exec"), space)
+        self.is_same = space["is_same"]
+
+
+def _tests(i: int, place: Place, space: dict[str, Any]) -> Iterator[str]:
+    """Yield expressions that tell whether a place is as it was; put what they name into `space`."""
+    space.update({f"read{i}": place.read, f"key{i}": place.key, f"seen{i}": place.seen})
+    if place.binding is None or place.read is contents or place.seen is None:
+        yield f"read{i}(key{i}) is seen{i}"
+    else:
+        space[f"scope{i}"] = place.binding.holder
+        yield f"scope{i}[{place.key!r}] is seen{i}"
+    if type(place.kept) is bytes:
+        space[f"kept{i}"] = place.kept
+        yield f"content_of(seen{i}) == kept{i}"
+
+
+class Memory:
+    """What is remembered on one function; it stays in this process when the function is sent away.
+
+    Attributes
+    ----------
+    entries : dict
+        What was made.
+    glance : Glance
+        What is looked at in every call of a derivative from Python.
+    is_living : bool
+        Whether the function is the copy that stands for another one as it is now; it is replaced
+        as a whole.
+    """
+
+    def __init__(self, function: Any, *, is_living: bool = False) -> None:
+        self.owner = weakref.ref(function)
+        self.entries: dict[Any, Any] = {}
+        self.is_living = is_living
+        self.glance = Glance(())
+        self._others: tuple[Place, ...] | None = None
+        self._cells: list[Cell] = []
+        self._copy: Any = None
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Where the function and its helpers take values from that a user may bind anew."""
+        return self.glance.places
+
+    def __reduce__(self) -> Any:
+        return dict, ()  # a function is read where this package need not be installed
+
+    def look(self) -> None:
+        """Drop what does not hold any more."""
+        function = self.owner()
+        if self.is_living:
+            return
+        if not is_plain(source_of(function)):
+            if is_users(function):
+                self._look_at_compiled(function)
+            return
+        with _LOCK:
+            if self._others is None:
+                self._collect(function)
+            elif any(place.is_changed() for place in (*self.places, *self._others)):
+                self._renew(function)
+
+    def _look_at_compiled(self, function: Any) -> None:
+        """Keep the derivatives of a compiled function those of what its code saw."""
+        if snapshot_of(function).is_final:
+            warn_of_changes(function)
+        elif is_renewed(function):
+            self.forget()
+
+    def forget(self) -> None:
+        """Drop the code of what was made; it is compiled again from what is so now."""
+        for made in _forgetful(list(self.entries.values())):
+            made.forget()
+
+    def current(self) -> Any:
+        """Return the copy of the function that stands for it as it is now."""
+        self.look()
+        function = self.owner()
+        if self.is_living or not self.places:
+            return function
+        with _LOCK:
+            if self._copy is None:
+                self._copy = copy_of(function)
+                self._copy._dualtape_memory = Memory(self._copy, is_living=True)
+            return self._copy
+
+    def fix_numbers(self) -> bool:
+        """Let numbers be constants that are read from cells; return whether there are any."""
+        numbers = [
+            key_of(place.binding)
+            for place in self.places
+            if place.binding
+            and type(place.kept) is tuple
+            and not isinstance(place.seen, np.ndarray)
+        ]
+        with _LOCK:
+            FIXED.update(numbers)
+            for key in numbers:
+                CELLS.pop(key, None)
+            if numbers:
+                self._copy = None
+                self.entries.clear()
+                self._collect(self.owner())
+        return bool(numbers)
+
+    def _collect(self, function: Any) -> None:
+        looked_at: dict[Any, Place] = {}
+        others: dict[Any, Place] = {}
+        cells: list[Cell] = []
+        for place in _places(function, set()):
+            binding = place.binding
+            if binding is None or is_named_by_library(binding):
+                others[id(place.read), id(place.key), place.key] = place
+                continue
+            cell = cell_of(binding)
+            if cell is not None:
+                cells.append(cell)
+            kept = content_of(place.seen) if cell is None else cell.held
+            looked_at[key_of(binding)] = place._replace(kept=kept)
+        self.glance, self._others = Glance((*looked_at.values(),)), (*others.values(),)
+        self._cells = cells
+
+    def _renew(self, function: Any) -> None:
+        """Learn of new values; drop what is remembered, but for code that reads them."""
+        is_fresh = is_other = False
+        cells = []  # kept until they are collected
+        for place in (*self.places, *(self._others or ())):
+            if not place.is_changed():
+                continue
+            now = place.read(place.key)
+            cell = None
+            if place.binding is not None and type(place.kept) is tuple:  # it was read from a cell
+                cell = CELLS.get(key_of(place.binding))
+            if cell is not None and cell.takes(now):
+                cell.put(now)
+                is_other = True
+            elif now is place.seen or not is_same(place.seen, now):
+                is_fresh = True
+                if self._copy is not None and place.binding is not None:
+                    cells.append(_give_cell(place.binding._replace(value=now)))
+        if is_fresh:
+            self._copy = None
+        if is_fresh or is_other:
+            self.entries.clear()
+        self._collect(function)
+
+
+def _give_cell(binding: Binding) -> Cell | None:
+    """Let code read what is bound to a name from now on."""
+    if not is_movable(binding.value) or key_of(binding) in FIXED:
+        return None
+    cell = CELLS.get(key_of(binding))
+    if cell is None or not cell.takes(binding.value):
+        return make_cell(binding)
+    cell.put(binding.value)
+    return cell
+
+
+def _places(function: Any, seen: set[int]) -> Iterator[Place]:
+    """Yield the places of a function and of all that it reaches and nobody has compiled yet."""
+    function = source_of(function)
+    if is_users(function):
+        snapshot, attributes = snapshot_of(function), function.__dict__
+        yield _place(Binding(attributes, SNAPSHOT, "", snapshot))
+        if snapshot.is_final:
+            return
+        function = function.py_func
+    if id(function) in seen or not is_plain(function):
+        return
+    seen.add(id(function))
+    for part in _DEFINITION:
+        yield Place(part, function, part(function), None, None)
+    for binding in bindings(function):
+        yield _place(binding)
+        value = binding.value
+        for item in value if isinstance(value, tuple) else (value,):
+            yield from _places(item, seen)
+
+
+def _place(binding: Binding) -> Place:
+    if isinstance(binding.holder, CellType):
+        return Place(contents, binding.holder, binding.value, None, binding)
+    value = None if binding.value is ABSENT else binding.value
+    return Place(binding.holder.get, binding.key, value, None, binding)
+
+
+def _forgetful(made: Any) -> Iterator[Any]:
+    """Yield the dispatchers among what was remembered."""
+    if isinstance(made, Forgetful):
+        yield made
+    elif isinstance(made, tuple | list):
+        for item in made:
+            yield from _forgetful(item)
+
+
+def source_of(function: Any) -> Any:
+    """Return the plain function that a renewing transform is made of; others as they are."""
+    return getattr(function, "source", function) if isinstance(function, Forgetful) else function
+
+
+def is_plain(function: Any) -> bool:
+    """Whether a function is a user's that nobody compiled."""
+    if not isinstance(function, FunctionType) or is_library(function):
+        return False
+    return function not in CUSTOM_RULES
+
+
+def copy_of(function: Any) -> Any:
+    """Return a plain function with the same code, globals and closure."""
+    parts = function.__code__, function.__globals__, function.__name__, function.__defaults__
+    copy = FunctionType(*parts, function.__closure__)
+    copy.__kwdefaults__, copy.__doc__ = function.__kwdefaults__, function.__doc__
+    copy.__module__, copy.__qualname__ = function.__module__, function.__qualname__
+    return copy
+
+
+def memory_of(function: Any) -> Memory:
+    """Return the memory of a function.
+
+    It names its owner because functools.wraps copies attributes to other functions.
     """
     with _LOCK:
-        owner, memory = getattr(function, "_dualtape_memory", (None, {}))
-        if owner is None or owner() is not function:
-            memory = {}
-            function._dualtape_memory = (weakref.ref(function), memory)
-    if key in memory:
-        return memory[key]
+        memory = getattr(function, "_dualtape_memory", None)
+        if not isinstance(memory, Memory) or memory.owner() is not function:
+            memory = function._dualtape_memory = Memory(function)
+    return memory
+
+
+def is_living(function: Any) -> bool:
+    """Whether a function stands for another one as it is now."""
+    memory = getattr(function, "_dualtape_memory", None)
+    if not isinstance(memory, Memory) or memory.owner() is not function:
+        return False
+    return memory.is_living
+
+
+def current(function: Any) -> Any:
+    """Return what stands for a function as it is now in code that Python calls."""
+    if source_of(function) is not function:
+        return function.version()
+    return memory_of(function).current() if is_plain(function) else function
+
+
+def remembered(function: Any, key: Any, make: Callable[[], Any]) -> Any:
+    """Return what was made for this function and key before, or make it."""
+    memory = memory_of(function)
+    memory.look()
+    entries = memory.entries
+    if key in entries:
+        return entries[key]
     # Making may compile, which takes Numba's lock: it is not held under ours. Of two threads that
     # make the same thing, both get what was kept first.
-    return memory.setdefault(key, make())
+    return entries.setdefault(key, make())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -112,6 +113,7 @@ def minimize(
                     constraints = with_derivatives(constraints, n)
         if progress:
             callback = _reporting(name, callback, (fun, jac, args))
+        fun = _stoppable(fun)
         return scipy_optimize.minimize(
             fun, x0, args, method, jac, hess, hessp, bounds, constraints, tol, callback, options
         )
@@ -243,11 +245,48 @@ def multistart(
 def _run_from(
     run: Callable[[Any], Any], points: Any, workers: int | None, rtol: float
 ) -> list[Any]:
-    """Run a solver from every point; return the distinct successful results, the lowest first."""
+    """Run a solver from every point; return the distinct successful results, the lowest first.
+
+    An exception, or an interrupt, ends the runs that have begun at the next point they ask for.
+    """
     first = run(points[0])  # compiles, so that the threads find everything made
+    stop = threading.Event()
+
+    def run_until_stopped(point: Any) -> Any:
+        _THREAD.stop = stop
+        return run(point)
+
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        results = [first, *pool.map(run, points[1:])]
+        try:
+            results = [first, *pool.map(run_until_stopped, points[1:])]
+        except BaseException:
+            stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return _distinct([found for found in results if found.success], rtol)
+
+
+class _Thread(threading.local):
+    """What ends the runs of this thread."""
+
+    stop: threading.Event | None = None
+
+
+_THREAD = _Thread()
+
+
+def _stoppable(fun: Function) -> Function:
+    """Return a function that raises where its run is to end, if this thread's runs can."""
+    stop = _THREAD.stop
+    if stop is None:
+        return fun
+
+    def checked(*args: Any) -> Any:
+        if stop.is_set():
+            raise InterruptedError("another run of multistart has failed, or was interrupted")
+        return fun(*args)
+
+    return checked
 
 
 def _start_points(starts: Any, bounds: Any, seed: int) -> Any:

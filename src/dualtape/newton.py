@@ -39,7 +39,7 @@ def root_finder(function: Any) -> Callable[[bool], Any]:
     """Return what makes the twin of (x0, p) -> x with f(x, *p) = 0, for numbers or arrays."""
 
     def find(scalar: bool) -> Any:
-        f, both = twin(function), value_and_jacobian(function)
+        f, both = twin(function), value_and_jacobian(function).inner
 
         def solve(x0, p):  # type: ignore[no-untyped-def]
             x = x0.copy()
@@ -82,7 +82,7 @@ def minimizer(function: Any) -> Callable[[bool], Any]:
     """Return what makes the twin of (x0, p) -> x with f(x, *p) least, for numbers or arrays."""
 
     def find(scalar: bool) -> Any:
-        f, whole = twin(function), value_grad_hessian(function)
+        f, whole = twin(function), value_grad_hessian(function).inner
 
         def solve(x0, p):  # type: ignore[no-untyped-def]
             x = x0.copy()

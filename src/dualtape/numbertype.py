@@ -241,11 +241,16 @@ def member_type(face: Any, base: Any, *widths: int) -> NumberType:
         How many derivatives each group of partials holds.
     """
     spec = face.fields(base, *widths)
-    names = ", ".join(name for name, _ in spec)
-    body = {"__init__": _INITS[face.FIELDS], "__module__": face.__module__, "__doc__": names}
-    cls = type(face.__name__, (), body)
+
+    class Member:  # a class statement, whose attributes are those that Numba knows of
+        __module__ = face.__module__
+        __qualname__ = face.__name__
+        __doc__ = ", ".join(name for name, _ in spec)
+        __init__ = _INITS[face.FIELDS]
+
+    Member.__name__ = face.__name__
     reduction = (member_type, (face, base, *widths))
-    jitclass = by_value_jitclass(spec, reduction, NumberType)(cls)
+    jitclass = by_value_jitclass(spec, reduction, NumberType)(Member)
     return jitclass.class_type.instance_type
 
 

@@ -124,13 +124,18 @@ def jacobian_blocks(run: Run, found: Any, matrix: Any, value: Any, *, single: bo
 
     The matrix is released.
     """
-    made, row = [], run.constant(0)
+    made, row, blocks = [], run.constant(0), [run.owned(value)]
+    run.owned(matrix)
     for y in run.items(*value):
-        pieces = iter([_block(run, matrix, row, y, leaf) for leaf in found])
-        parts = [run.rebuild(ty, pieces) for ty in run.plan.inputs]
+        pieces = [run.owned(_block(run, matrix, row, y, leaf)) for leaf in found]
+        blocks += pieces
+        pending = iter(pieces)
+        parts = [run.rebuild(ty, pending) for ty in run.plan.inputs]
         made.append(parts[0] if single else _packed(run, parts))
         row = run.builder.add(row, run.leaf_size(*y))
     run.release(*matrix)
+    for block in blocks:
+        run.disown(block)
     return run.rebuild(value[0], iter(made))[1]
 
 

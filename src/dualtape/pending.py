@@ -5,7 +5,7 @@ show: what a loop carries (or its type would grow with every turn), arguments of
 lists (or they would be compiled for every width), and values used more than once (or their entries
 would be repeated at every use), where they are wider than KEEP.
 
-Numba internals used (seen to work with 0.68): phi nodes of ``ReconstructSSA``,
+Numba internals used (seen in 0.66 to 0.68): phi nodes of ``ReconstructSSA``,
 ``analysis.compute_cfg_from_blocks``.
 """
 

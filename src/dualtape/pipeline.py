@@ -2,7 +2,7 @@
 
 It is imported when a transform is first compiled.
 
-Numba internals used (seen to work with 0.68): ``FunctionIR.derive``, a pass after ``FixupArgs``.
+Numba internals used (seen in 0.66 to 0.68): ``FunctionIR.derive``, a pass after ``FixupArgs``.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.imputils import lower_constant
 from numba.core.ir_utils import build_definitions
+from numba.core.typed_passes import NativeLowering
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.core.untyped_passes import FixupArgs
 from numba.extending import lower_builtin, models, register_model
 
+from .boxing import directly
 from .failing import is_collecting, told_by
 from .linking import Linked
 from .numbertype import highest_number
@@ -146,14 +148,27 @@ class InstallDriver(FunctionPass):
         return True
 
 
+@register_pass(mutates_CFG=True, analysis_only=False)
+class LowerDriver(NativeLowering):
+    """Numba's lowering, with our way of making results Python objects."""
+
+    _name = "dualtape_lower_driver"
+
+    def run_pass(self, state: Any) -> bool:
+        """Run on one function."""
+        with directly():
+            return bool(super().run_pass(state))
+
+
 class DriverCompiler(Linked, CompilerBase):
     """Numba's pipeline with a driver in place of the function's code."""
 
     driver: Driver
+    is_inner = False
 
     def is_internal(self) -> bool:
         """Whether only compiled code calls it: no Python object could hold active numbers."""
-        return any(highest_number(ty) is not None for ty in self.state.args)
+        return self.is_inner or any(highest_number(ty) is not None for ty in self.state.args)
 
     def define_pipelines(self) -> list[Any]:
         """Return the pipeline."""
@@ -163,5 +178,7 @@ class DriverCompiler(Linked, CompilerBase):
         self.state.flags.no_cfunc_wrapper = True
         manager = DefaultPassBuilder.define_nopython_pipeline(self.state)
         manager.add_pass_after(InstallDriver, FixupArgs)
+        ours = {NativeLowering: LowerDriver}
+        manager.passes = [(ours.get(step, step), told) for step, told in manager.passes]
         manager.finalize()
         return [manager]

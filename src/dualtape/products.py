@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -11,14 +10,18 @@ from typing import Any
 from . import modes
 from .driver import Transform, as_float
 from .errors import ArgumentError
+from .forking import Lock
+from .live import live
 from .making import cached, checked_function, deferred, name_of, py_func_of
-from .memory import remembered
+from .memory import current, remembered
+from .travel import Traveler, sent_as
 
 __all__ = ["Pullback", "derivative", "hvp", "jvp", "vjp"]
 
 Function = Callable[..., Any]
 
 
+@live
 def derivative(f: Function, order: int = 1) -> Any:
     """Return a function that computes the derivative of a function of one real number.
 
@@ -66,7 +69,7 @@ def derivative(f: Function, order: int = 1) -> Any:
     def make() -> Transform:
         name = f"derivative({name_of(function)})"
         made = Transform(py_func_of(function), deferred(driver), (0,), name)
-        return cached(made, function, ("derivative", order))
+        return sent_as(cached(made, function, ("derivative", order)), "derivative", (f,), order)
 
     return remembered(function, ("derivative", order), make)
 
@@ -107,7 +110,7 @@ def jvp(f: Function, primals: Any, tangents: Any) -> Any:
     """
     if not isinstance(primals, tuple) or not isinstance(tangents, tuple):
         raise ArgumentError(f"jvp({name_of(f)}): primals and tangents are tuples, one per argument")
-    return jvp_function(f)(primals, tangents)
+    return jvp_function(current(f))(primals, tangents)
 
 
 def jvp_function(f: Function) -> Any:
@@ -168,29 +171,39 @@ def vjp(f: Function, *primals: Any) -> tuple[Any, Pullback]:
     >>> pullback(np.array([1.0, 10.0]))
     (array([ 2., 60.]),)
     """
-    record, pull = vjp_functions(f)
+    record, pull = vjp_functions(current(f))
     inspect.signature(py_func_of(f)).bind(*primals)  # the usual TypeError where they do not fit
     primals = tuple(as_float(arg, i, record.__name__) for i, arg in enumerate(primals))
     value, address, rows = record(primals)
-    return value, Pullback(pull, address, rows, primals)
+    return value, sent_as(Pullback(pull, address, rows, primals), "vjp", (f,), *primals)
 
 
-class Pullback:
-    """What `vjp` returns to pull cotangents back; it owns the recording."""
+class Pullback(Traveler):
+    """What `vjp` returns to pull cotangents back; it owns the recording.
+
+    In another process f is recorded again.
+    """
 
     def __init__(self, pull: Any, address: int, rows: Any, primals: tuple[Any, ...]) -> None:
         self._pull = pull
         self._parts = (address, rows)
         self._primals = primals
-        self._lock = threading.Lock()  # a sweep writes to the tape
+        self._lock = Lock()  # a sweep writes to the tape
         from .pool import release_tape
 
         weakref.finalize(self, release_tape, address)
+
+    def __reduce__(self) -> Any:
+        return _second, super().__reduce__()
 
     def __call__(self, cotangent: Any) -> Any:
         """Return the gradients of sum(cotangent * value), one for every primal."""
         with self._lock:
             return self._pull(*self._parts, cotangent, self._primals)
+
+
+def _second(make: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    return make(*args)[1]
 
 
 def vjp_functions(f: Function) -> tuple[Transform, Transform]:

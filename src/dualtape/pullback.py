@@ -121,10 +121,10 @@ def _sweep(run: Run, tape: Any, pairs: Any, count: Any) -> tuple[Any, Any]:
         run.kernel(adjoints.copy_rows, flat, (types.intp, at), row)
         place = types.intp, at
         copied = run.borrowed(*seeds), place, row, given
-        run.kernel(adjoints.copy_seeds, *copied, on_error=run.clean_up)
+        run.kernel(adjoints.copy_seeds, *copied)
     out = run.owned(run.zeros([count, run.n]))
     lent = [run.borrowed(*pair) for pair in (flat, seeds, out)]
-    run.kernel(adjoints.sweep_rows, tape, *lent, on_error=run.clean_up)
+    run.kernel(adjoints.sweep_rows, tape, *lent)
     run.release_all([flat, seeds])
     return out
 

@@ -33,7 +33,7 @@ from .elementary import value
 from .known import APPLIED_TRANSFORMS
 from .making import checked_function, name_of
 from .memoize import explained
-from .memory import remembered
+from .memory import current, remembered
 from .numbertype import NumberType
 from .primal import primal_of
 
@@ -142,8 +142,13 @@ def quad(
     """
     with explained("quad"):
         args = args if isinstance(args, tuple) else (args,)
+        compiled = evaluated(current(f), "quad")
+
+        def integrand(*given: Any) -> Any:  # QUADPACK's loop sees an interrupt in Python code only
+            return compiled(*given)
+
         return scipy_integrate.quad(
-            evaluated(f, "quad"),
+            integrand,
             a,
             b,
             args,

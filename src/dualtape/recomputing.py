@@ -182,8 +182,8 @@ class CheckpointBlock:
             for ty, value in run.items(self.plan.result, recording.result)
             if is_active(ty, self.number)
         ]
-        result_rows = [run.owned(recording.rows(ty, value)) for ty, value in results]
         run.owned((self.plan.result, recording.result))
+        result_rows = [run.owned(recording.rows(ty, value)) for ty, value in results]
         recording.sweep(replay.clear, base)  # now that nothing more is recorded
         first = run.kernel(replay.first_row, (types.int64, address), (types.int64, block))
         outer = types.int64, address

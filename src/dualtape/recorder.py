@@ -25,7 +25,7 @@ from .driver import Transform, as_float
 from .errors import ArgumentError
 from .labels import LABELS
 from .making import checked_function, name_of, py_func_of
-from .memory import remembered
+from .memory import current, remembered
 from .pool import release_tape
 from .pullback import record_driver
 from .sweeps import call_adjoint, sweep_floats
@@ -293,7 +293,8 @@ class Recorded(Recording):
         self.inputs = len(names)
         self.names = dict(enumerate(names, 1))
         self.outputs = tuple(_flat(rows))
-        self.row_end, self.col, self.partial, self._labels, self._values = arrays
+        self.row_end, self.col, self.partial, labels, self._values = arrays
+        self._labels = [LABELS[number] if number >= 0 else None for number in labels]
 
     def statements(self) -> list[Statement]:
         """Return all rows."""
@@ -304,10 +305,9 @@ class Recorded(Recording):
         told = tuple(map(int, self.col[entries])), tuple(map(float, self.partial[entries]))
         if row <= self.inputs:
             return Statement(row, "input", float(self._values[row]), *told)
-        number = self._labels[row]
-        if number < 0:
+        label = self._labels[row]
+        if label is None:
             return Statement(row, "", float("nan"), *told)
-        label = LABELS[number]
         line = f"{label.filename}:{label.line}"
         return Statement(row, label.operation, float(self._values[row]), *told, line)
 
@@ -358,7 +358,7 @@ def record(f: Callable[..., Any], *args: Any) -> Recorded:
        5  +                      40             1  d/d4 = 1, d/d2 = 1
        6  +                      42             1  d/d5 = 1
     """
-    function = checked_function(f, "record")
+    function = current(checked_function(f, "record"))
     name = f"record({name_of(function)})"
 
     def make() -> Transform:

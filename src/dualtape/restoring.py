@@ -3,7 +3,7 @@
 Code that was found on disk needs less of Numba than compiling does: it is loaded without Numba's
 tables of functions and SciPy's linear algebra, which take Numba 0.4 s.
 
-Numba internals used (seen to work with 0.68): ``CompileResult._reduce`` and ``_rebuild``;
+Numba internals used (seen in 0.66 to 0.68): ``CompileResult._reduce`` and ``_rebuild``;
 ``rtsys.initialize``; that globals of an environment are read in object mode only;
 ``Environment._memo``; ``JitEngine.is_symbol_defined``.
 """

@@ -4,7 +4,7 @@ Whatever is raised while a derivative is compiled comes here.  The function with
 compiled as well: if Numba refuses that, its reason is told; if not, the error is ours, whatever
 exception Numba or this package made of it.
 
-Numba internals used (seen to work with 0.68): the local variables ``constraint`` of
+Numba internals used (seen in 0.66 to 0.68): the local variables ``constraint`` of
 ``ConstraintNetwork.propagate`` and ``inst`` of ``Lower.lower_block`` in a traceback, whose ``loc``
 is the line being typed or lowered; the first line of a ``TypingError``.
 """

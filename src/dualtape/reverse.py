@@ -18,6 +18,7 @@ from . import adjoints, pool, read
 from .active import Active
 from .adjoints import make_tracked
 from .borrowing import borrow, is_borrowable
+from .emit import invoke
 from .outputs import Outputs, jacobian_blocks
 from .plan import Plan, base_type, is_active
 from .run import Run
@@ -47,6 +48,7 @@ class Recording:
         self.found = found
         item, pooled = run.size_of(run.wide[0]), run.context.get_constant(types.boolean, not own)
         self.tape = run.kernel(pool.acquire, (types.int64, item), (types.boolean, pooled))
+        run.lease(self._give_back)
         if spelled:
             set_flag(run.context, run.builder, self.tape, "spelled")
         if at_once:
@@ -55,8 +57,8 @@ class Recording:
         if any(isinstance(ty, types.Array) for ty, _, _ in found):
             nbytes = run.builder.mul(run.n, run.size_of(run.plan.number))
         sizes = (types.int64, run.n), (types.int64, nbytes)
-        run.kernel(adjoints.reserve_inputs, self._address(), *sizes, on_error=self.release)
-        self.result = run.call_twin(found, self._tracked(), on_error=self.release)
+        run.kernel(adjoints.reserve_inputs, self._address(), *sizes)
+        self.result = run.call_twin(found, self._tracked())
 
     def _borrow(self) -> None:
         """Let the tape refer to what stays as it is.
@@ -103,18 +105,24 @@ class Recording:
         return rows, self.run.kernel(adjoints.rows_of, (ty, value))
 
     def sweep(self, kernel: Any, *pairs: Any) -> None:
-        """Call a kernel that sweeps; where it raises, all is released."""
+        """Call a kernel that sweeps."""
         lent = [self.run.borrowed(*pair) for pair in pairs]
-        self.run.kernel(kernel, self._address(), *lent, on_error=self.release_all)
+        self.run.kernel(kernel, self._address(), *lent)
 
     def release_all(self) -> None:
-        """Give back the tape and drop all there is, before an exception goes on."""
+        """Give back the tape and drop all there is."""
         self.release()
         self.run.clean_up()
 
     def release(self) -> None:
         """Give back the tape."""
-        self.run.kernel(pool.release, self._address())
+        self.run.end_lease(self._give_back)
+        self._give_back()
+
+    def _give_back(self) -> None:
+        invoke(
+            self.run.context, self.run.builder, pool.release, (types.int64,), (self.tape,)
+        )  # raises nothing
 
 
 def gradient_driver(
@@ -170,10 +178,10 @@ def jacobian_driver(
             found = run.input_leaves()
             recording = Recording(run, found, at_once=True)
             y = outputs.flattened(run, recording.result)
+            run.owned((y_type, y))
             shape = (y_type, y), (types.intp, run.n), (plan.base, run.base_like)
             made = types.Array(plan.base, 2, "C"), run.kernel(read.new_rows, *shape)
             matrix = run.owned(made)
-            run.owned((y_type, y))
             if isinstance(y_type, types.Array) and is_active(y_type, plan.number):
                 shaped = types.Array(types.int64, y_type.ndim, "C")
                 made = run.owned((shaped, run.kernel(adjoints.rows_of, (y_type, y))))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from numba.core import cgutils, types
@@ -37,6 +37,8 @@ class Run:
         wide = partial_type(plan.base)
         self.wide = (wide, context.get_constant_null(wide))  # what a tape holds
         self._draws: Draws | None = None
+        # What is dropped where later code raises: code that gives tapes back, arrays.
+        self._leases: list[Callable[[], None]] = []
         self._buffers: list[Any] = []
         self._owned: list[Any] = []
 
@@ -45,11 +47,16 @@ class Run:
         return self.context.get_constant(types.intp, value)
 
     def kernel(self, function: Any, *pairs: Any, on_error: Any = None) -> Any:
-        """Call a kernel on (type, value) pairs; return its result's value."""
+        """Call a kernel on (type, value) pairs; return its result's value.
+
+        Where it raises, all is dropped, or the code of `on_error` runs.
+        """
         return self._called(function, pairs, on_error)[1]
 
     def _called(self, function: Any, pairs: Any, on_error: Any = None) -> tuple[Any, Any]:
         arg_types, values = [ty for ty, _ in pairs], [v for _, v in pairs]
+        if on_error is None and (self._leases or self._buffers or self._owned):
+            on_error = self.clean_up
         return invoke(self.context, self.builder, function, arg_types, values, on_error)
 
     def base_number(self, function: Any, *pairs: Any) -> tuple[Any, Any]:
@@ -114,28 +121,40 @@ class Run:
         They are filled anew before every sweep: the function may write to its arguments.
         """
         made: list[Any] = []
+        self._buffers = made
         for ty, value, _ in found:
             if isinstance(ty, types.Array):
                 numbers = self.kernel(seed.numbers_like, (ty, value), self.number)
                 made.append((self.plan.active_leaf(ty), numbers))
             else:
                 made.append(None)
-        self._buffers = made
         return made
+
+    def lease(self, give_back: Callable[[], None]) -> None:
+        """Let the code of `give_back` run where later code raises."""
+        self._leases.append(give_back)
+
+    def end_lease(self, give_back: Callable[[], None]) -> None:
+        """Forget what `lease` was told."""
+        self._leases.remove(give_back)
 
     def owned(self, pair: Any) -> Any:
         """Return (type, value) that is dropped where later code raises."""
-        self._owned.append(pair)
+        if not any(known[1] is pair[1] for known in self._owned):
+            self._owned.append(pair)
         return pair
 
     def disown(self, pair: Any) -> None:
         """Forget what `owned` was told: it is dropped elsewhere from here on."""
-        self._owned.remove(pair)
+        self._owned = [known for known in self._owned if known[1] is not pair[1]]
 
     def clean_up(self) -> None:
         """Drop what there is, before an exception goes on."""
-        self.release_all(self._buffers)
-        self.release_all(self._owned)
+        for give_back in self._leases:
+            give_back()
+        for pair in (*self._buffers, *self._owned):
+            if pair is not None:
+                self.context.nrt.decref(self.builder, *pair)
 
     def borrowed(self, ty: Any, value: Any) -> tuple[Any, Any]:
         """Return an array whose references are not counted, for kernels that may raise.
@@ -150,9 +169,11 @@ class Run:
 
     def release_all(self, buffers: list[Any]) -> None:
         """Drop the buffers."""
-        for buffer in buffers:
+        for buffer in list(buffers):
             if buffer is not None:
                 self.release(*buffer)
+        if buffers is self._buffers:
+            self._buffers = []
 
     def call_twin(self, found: list[Any], seeded: list[Any], on_error: Any = None) -> Any:
         """Call the twin with these leaves in place of the differentiated ones.
@@ -227,11 +248,12 @@ class Run:
     def release(self, ty: Any, value: Any) -> None:
         """Drop a reference."""
         self.context.nrt.decref(self.builder, ty, value)
+        self.disown((ty, value))
 
     def zeros(self, shape: list[Any], dtype: Any = None) -> tuple[Any, Any]:
         """Return (type, value) of a new zeroed array, of the base type if not told."""
         array = types.Array(dtype or self.plan.base, len(shape), "C")
-        return array, seed.new_zeros(self.context, self.builder, array, shape)
+        return array, seed.new_zeros(self.context, self.builder, array, shape, self.clean_up)
 
     def unflatten(self, found: list[Any], flat: tuple[Any, Any], *, single: bool) -> Any:
         """Cut a flat gradient into the structure of the differentiated arguments."""
@@ -242,8 +264,10 @@ class Run:
                 self.release(*flat)
             pieces = [(structured(ty, self.plan.base), whole)]
         else:
-            pieces = [self._piece(leaf, flat) for leaf in found]
+            pieces = [self.owned(self._piece(leaf, flat)) for leaf in found]
             self.release(*flat)
+            for piece in pieces:
+                self.disown(piece)
         pending = iter(pieces)
         parts = [self.rebuild(ty, pending) for ty in self.plan.inputs]
         if single:

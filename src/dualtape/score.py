@@ -22,8 +22,9 @@ from .driver import as_float
 from .errors import ArgumentValueError
 from .flattening import ravel
 from .making import checked_function, name_of
-from .memory import remembered
+from .memory import current, remembered
 from .transforms import grad, value_and_grad
+from .travel import Traveler, sent_as
 
 __all__ = ["ScoreEstimate", "score_grad"]
 
@@ -123,17 +124,27 @@ def score_grad(
     functions = tuple(checked_function(g, "score_grad") for g in (f, sample, log_prob))
     if samples != int(samples) or samples < 2:
         raise ArgumentValueError(f"score_grad: samples is {samples!r}; expected 2 or more")
-    constant = _constant_baseline(baseline)
+    made = ScoreGradient(functions, int(samples), _constant_baseline(baseline))
+    given = f, sample, log_prob
+    return sent_as(made, "score_grad", given, samples=samples, baseline=baseline)
 
-    def estimate(theta: Any, seed: int, *args: Any) -> ScoreEstimate:
-        vector, unravel = ravel(as_float(theta, 0, name))
-        run = _compiled_loop(functions, unravel)
-        value, gradient, error = run(vector, seed, int(samples), constant, args)
+
+class ScoreGradient(Traveler):
+    """What `score_grad` returns."""
+
+    def __init__(self, functions: tuple[Any, ...], samples: int, constant: float) -> None:
+        self._functions, self._samples, self._constant = functions, samples, constant
+        self.__name__ = self.__qualname__ = f"score_grad({name_of(functions[0])})"
+
+    def __repr__(self) -> str:
+        return f"<dualtape {self.__name__}>"
+
+    def __call__(self, theta: Any, seed: int, *args: Any) -> ScoreEstimate:
+        """Return the estimate for these parameters and this seed."""
+        vector, unravel = ravel(as_float(theta, 0, self.__name__))
+        run = _compiled_loop(tuple(map(current, self._functions)), unravel)
+        value, gradient, error = run(vector, seed, self._samples, self._constant, args)
         return ScoreEstimate(value, unravel(gradient), unravel(error))
-
-    name = f"score_grad({name_of(f)})"
-    estimate.__name__ = estimate.__qualname__ = name
-    return estimate
 
 
 def _constant_baseline(baseline: Any) -> float:
@@ -149,7 +160,7 @@ def _constant_baseline(baseline: Any) -> float:
     )
 
 
-def _compiled_loop(functions: tuple[Any, Any, Any], unravel: Any) -> Any:
+def _compiled_loop(functions: tuple[Any, ...], unravel: Any) -> Any:
     """Return the compiled ``(vector, seed, count, constant, args) -> (value, gradient, error)``."""
 
     def make() -> Any:
@@ -161,7 +172,7 @@ def _compiled_loop(functions: tuple[Any, Any, Any], unravel: Any) -> Any:
         def log_prob_of(vector, z, args):  # type: ignore[no-untyped-def]
             return density(z, unravel(vector), *args)
 
-        value_and_slope, score = value_and_grad(cost_of), grad(log_prob_of)
+        value_and_slope, score = value_and_grad(cost_of).inner, grad(log_prob_of).inner
 
         def run(vector, seed, count, constant, args):  # type: ignore[no-untyped-def]
             np.random.seed(seed)  # noqa: NPY002  # Numba's own generator

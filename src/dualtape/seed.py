@@ -186,9 +186,11 @@ def zeros(typingctx: Any, shape: Any, like: Any) -> Any:
     return array(types.UniTuple(types.intp, array.ndim), like), codegen
 
 
-def new_zeros(context: Any, builder: Any, array: Any, shape: list[Any]) -> Any:
+def new_zeros(
+    context: Any, builder: Any, array: Any, shape: list[Any], clean_up: Any = None
+) -> Any:
     """Return a new array of this type and of LLVM extents; a number that is zero has no bit set."""
-    made = new_array(context, builder, array, shape)
+    made = new_array(context, builder, array, shape, clean_up)
     cgutils.memset(builder, made.data, builder.mul(made.nitems, made.itemsize), 0)
     return made._getvalue()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import integrate as scipy_integrate
@@ -16,7 +16,7 @@ from .errors import ArgumentError
 from .implicitmethods import is_implicit, takes_sparse
 from .making import checked_function, name_of
 from .memoize import explained
-from .memory import remembered
+from .memory import current, remembered
 from .states import of_states
 from .transforms import jacobian, value_and_jacobian
 
@@ -158,7 +158,7 @@ def _augmented(fun: Any) -> Any:
     In the direction s of the parameters f has the derivative (df/dy S + df/dp) s: one sweep of
     dual numbers computes f and the right-hand sides of eight columns of S.
     """
-    function = checked_function(fun, "solve_ivp_sensitivity")
+    function = current(checked_function(fun, "solve_ivp_sensitivity"))
 
     def make() -> Any:
         inner = twin(function)
@@ -166,7 +166,7 @@ def _augmented(fun: Any) -> Any:
         def moved(s, t, y, sensitivity, p, args):  # type: ignore[no-untyped-def]
             return inner(t, y + sensitivity @ s, p + s, *args)
 
-        both = value_and_jacobian(moved)
+        both = value_and_jacobian(moved).inner
 
         def augmented(t, z, p, args):  # type: ignore[no-untyped-def]
             zeros, y, sensitivity = taken_apart(z, p)
@@ -206,7 +206,26 @@ def _split(found: Any, n: int, k: int) -> Any:
         found.y_events = [z[:, :n] for z in events]
         found.dy_dp_events = [z[:, n:].reshape(-1, n, k) for z in events]
     if found.sol is not None:
-        sol = found.sol
-        found.sol = lambda t: sol(t)[:n]
-        found.sol_dy_dp = lambda t: sol(t)[n:].reshape(n, k, *np.shape(t))
+        found.sol, found.sol_dy_dp = _States(found.sol, n), _Sensitivities(found.sol, n, k)
     return found
+
+
+class _States(NamedTuple):
+    """The first n unknowns of a solution at all times."""
+
+    sol: Callable[[Any], Any]
+    n: int
+
+    def __call__(self, t: Any) -> Any:
+        return self.sol(t)[: self.n]
+
+
+class _Sensitivities(NamedTuple):
+    """The others, for k parameters."""
+
+    sol: Callable[[Any], Any]
+    n: int
+    k: int
+
+    def __call__(self, t: Any) -> Any:
+        return self.sol(t)[self.n :].reshape(self.n, self.k, *np.shape(t))

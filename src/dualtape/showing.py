@@ -9,7 +9,7 @@ of them into another that can hold it.  Of users' functions their own analysis t
 How deep arrays are in containers tells ``a + b`` of arrays, which is new, from that of tuples,
 which holds what both hold.
 
-Numba internals used (seen to work with 0.68): ``numba.core.ir``.
+Numba internals used (seen in 0.66 to 0.68): ``numba.core.ir``.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ from numba import typed
 from numba.core import ir
 from numba.core.dispatcher import Dispatcher
 
+from .casting import cast_to
 from .elementary import value
 from .fresh import NEW_METHODS, NO_VIEWS, is_in, makes_new
+from .numbertype import PLAIN
 
 __all__ = ["DEEPEST", "Effects", "Showing", "constant_of"]
 
@@ -212,6 +214,8 @@ class Showing:
             return Called(given, 1 + deepest, [])
         if function is value:
             return Called(given, 0, [])
+        if function is cast_to and isinstance(constant_of(self.func_ir, given[1]), PLAIN):
+            return Called([], 0, [])
         if _is_numpy(function):
             known = not isinstance(function, type)  # np.nditer gives tuples of views
             return Called(given, int(is_in(function, _SPLITTING)) if known else DEEPEST, [])

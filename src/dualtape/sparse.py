@@ -18,13 +18,16 @@ from .activate import twin
 from .driver import Transform, as_float, count_numbers
 from .elimination import EMPTY, METHODS
 from .errors import ArgumentError, PatternError
+from .live import live
 from .making import cached, checked_argnums, checked_function, name_of, py_func_of
 from .memory import remembered
 from .sparse_reverse import sparse_driver
+from .travel import Traveler, sent_as
 
 __all__ = [
     "PreparedJacobian",
     "SparseJacobian",
+    "Sparsity",
     "as_pattern",
     "core_signature",
     "filled",
@@ -157,12 +160,8 @@ def jacobian_sparsity(
            [False,  True,  True]])
     """
     jacobian = _made("sparse_jacobian", f, argnums, out, "auto")
-
-    def sparsity(*args: Any, **named: Any) -> Any:
-        return as_pattern(jacobian(*args, **named))
-
-    sparsity.__name__ = f"jacobian_sparsity({name_of(f)})"
-    return sparsity
+    made = Sparsity(jacobian, f"jacobian_sparsity({name_of(f)})")
+    return sent_as(made, "jacobian_sparsity", (f,), argnums, out=out)
 
 
 def prepare_sparse_jacobian(
@@ -205,7 +204,7 @@ def prepare_sparse_jacobian(
     return PreparedJacobian(_made("sparse_jacobian", f, argnums, out, method), args)
 
 
-class SparseJacobian:
+class SparseJacobian(Traveler):
     """What `sparse_jacobian` returns; it remembers the structure of its last recording."""
 
     _share = False
@@ -262,6 +261,22 @@ class SparseJacobian:
         return frame_of(indptr, indices, shape), None
 
 
+class Sparsity(Traveler):
+    """What `jacobian_sparsity` and `hessian_sparsity` return: the pattern of a derivative."""
+
+    def __init__(self, derivative: SparseJacobian, name: str) -> None:
+        self._derivative = derivative
+        self.__name__ = self.__qualname__ = name
+        self.__wrapped__ = derivative.__wrapped__
+
+    def __repr__(self) -> str:
+        return f"<dualtape {self.__name__}>"
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        """Return where the derivative has entries."""
+        return as_pattern(self._derivative(*args, **named))
+
+
 class PreparedJacobian(SparseJacobian):
     """What `prepare_sparse_jacobian` returns.
 
@@ -274,10 +289,22 @@ class PreparedJacobian(SparseJacobian):
     _share = True
 
     def __init__(self, jacobian: SparseJacobian, args: tuple[Any, ...]) -> None:
+        self._start(jacobian, None)
+        self.pattern = as_pattern(self(*args))
+
+    def _start(self, jacobian: SparseJacobian, pattern: Any) -> None:
         options = jacobian._argnums, jacobian._out, jacobian._method, jacobian._with_value
         super().__init__(jacobian._core, jacobian._f, options)
-        self.pattern: Any = None
-        self.pattern = as_pattern(self(*args))
+        self._jacobian, self.pattern = jacobian, pattern
+
+    def __reduce__(self) -> Any:
+        return PreparedJacobian._with_pattern, (self._jacobian, self.pattern)
+
+    @classmethod
+    def _with_pattern(cls, jacobian: SparseJacobian, pattern: Any) -> PreparedJacobian:
+        made = cls.__new__(cls)
+        made._start(jacobian, pattern)
+        return made
 
     def _arranged(self, indptr: Any, indices: Any, shape: tuple[int, int]) -> tuple[Any, Any]:
         if self.pattern is None:
@@ -369,7 +396,8 @@ def _made(kind: str, f: Any, argnums: Any, out: int | None, method: str) -> Spar
     def make() -> SparseJacobian:
         with_value = kind.startswith("value")
         core = _core(kind, function, positions, where)
-        return SparseJacobian(core, function, (positions, where, method, with_value))
+        made = SparseJacobian(core, function, (positions, where, method, with_value))
+        return sent_as(made, kind, (f,), argnums, out=out, method=method)
 
     made: SparseJacobian = remembered(function, key, make)
     return made
@@ -383,9 +411,10 @@ def _positions(kind: str, argnums: tuple[int, ...], count: int) -> tuple[int, ..
     return tuple(i % count for i in argnums)
 
 
-def _core(kind: str, function: Any, positions: tuple[int, ...], out: int | None) -> Transform:
+@live
+def _core(kind: str, f: Any, positions: tuple[int, ...], out: int | None) -> Transform:
     """Return the compiled ``(program, *args) -> (value, tape, rows, entries)``."""
-    key = (kind, "core", positions, out)
+    function, key = f, (kind, "core", positions, out)
 
     def make() -> Transform:
         with_value = kind.startswith("value")

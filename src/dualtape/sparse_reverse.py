@@ -40,18 +40,10 @@ class RecordingInPlace(Recording):
         ty, value, _ = found[-1]
         made = run.kernel(seed.to_numbers, (ty, value), run.number)
         self.out = run.owned((run.plan.active_leaf(ty), made))
-        self._is_running = True
         super().__init__(run, found, spelled=True)
-        self._is_running = False
 
     def _track(self, leaf: Any) -> Any:
         return self.out[1] if leaf is self.found[-1] else super()._track(leaf)
-
-    def release(self) -> None:
-        """Give back the tape; where the function raises, drop the result as well."""
-        super().release()
-        if self._is_running:
-            self.run.clean_up()
 
 
 def sparse_driver(
@@ -79,6 +71,7 @@ def sparse_driver(
             inner = context.make_tuple(builder, types.BaseTuple.from_types(rest), values)
             run = Run(plan, context, builder, inner)
             recording, y = _recorded(run, y_type, in_place=out is not None)
+            run.owned((y_type, y))
             rows = run.owned((flat_rows, _flat_rows(run, recording, y_type, y)))
             value = context.get_dummy_value()
             if with_value:

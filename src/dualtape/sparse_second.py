@@ -20,11 +20,21 @@ from . import coloring
 from .driver import Transform, count_numbers
 from .elimination import METHODS
 from .errors import ArgumentError, PatternError
+from .live import live
 from .making import cached, checked_function, name_of
 from .memory import remembered
 from .modes import gradient
-from .sparse import SparseJacobian, as_pattern, core_signature, filled, frame_of, frozen
+from .sparse import (
+    SparseJacobian,
+    Sparsity,
+    as_pattern,
+    core_signature,
+    filled,
+    frame_of,
+    frozen,
+)
 from .sparse_reverse import LANES, compressed_driver, sparse_driver
+from .travel import sent_as
 
 __all__ = ["PreparedHessian", "hessian_sparsity", "prepare_sparse_hessian", "sparse_hessian"]
 
@@ -81,9 +91,12 @@ def sparse_hessian(f: Function, *, method: str = "auto") -> SparseHessian:
     function = checked_function(f, "sparse_hessian")
     if method not in METHODS:
         raise ArgumentError(f"sparse_hessian: method is {method!r}; expected one of {METHODS}")
-    made: SparseHessian = remembered(
-        function, ("sparse_hessian", method), lambda: SparseHessian(function, method)
-    )
+
+    def make() -> SparseHessian:
+        made = SparseHessian(function, method)
+        return sent_as(made, "sparse_hessian", (f,), method=method)
+
+    made: SparseHessian = remembered(function, ("sparse_hessian", method), make)
     return made
 
 
@@ -108,13 +121,8 @@ def hessian_sparsity(f: Function) -> Callable[..., Any]:
            [ True, False, False],
            [False, False, False]])
     """
-    hessian = sparse_hessian(f)
-
-    def sparsity(x: Any, *args: Any) -> Any:
-        return as_pattern(hessian(x, *args))
-
-    sparsity.__name__ = f"hessian_sparsity({name_of(f)})"
-    return sparsity
+    made = Sparsity(sparse_hessian(f), f"hessian_sparsity({name_of(f)})")
+    return sent_as(made, "hessian_sparsity", (f,))
 
 
 def prepare_sparse_hessian(f: Function, x: Any, *args: Any) -> PreparedHessian:
@@ -155,7 +163,8 @@ def prepare_sparse_hessian(f: Function, x: Any, *args: Any) -> PreparedHessian:
     (array([[0., 1.],
            [1., 2.]]), array([1, 0], dtype=int32))
     """
-    return PreparedHessian(checked_function(f, "prepare_sparse_hessian"), x, *args)
+    checked_function(f, "prepare_sparse_hessian")
+    return PreparedHessian(f, x, *args)
 
 
 class SparseHessian(SparseJacobian):
@@ -227,11 +236,23 @@ class PreparedHessian:
     """
 
     def __init__(self, f: Any, x: Any, *args: Any) -> None:
-        self.__name__ = f"prepare_sparse_hessian({name_of(f)})"
-        matrix = sparse_hessian(f)(x, *args)
-        self._hessian = Compressed(f, matrix)
+        hessian = sparse_hessian(f)
+        self._start(hessian, hessian(x, *args))
+
+    def _start(self, hessian: SparseHessian, matrix: Any) -> None:
+        self.__name__ = f"prepare_{hessian.__name__}"
+        self._known, self._hessian = hessian, Compressed(hessian._f, matrix)
         self.pattern = as_pattern(matrix)
         self.colors = self._hessian.colors
+
+    def __reduce__(self) -> Any:
+        return PreparedHessian._with_pattern, (self._known, self.pattern)
+
+    @classmethod
+    def _with_pattern(cls, hessian: SparseHessian, pattern: Any) -> PreparedHessian:
+        made = cls.__new__(cls)
+        made._start(hessian, pattern)
+        return made
 
     def __repr__(self) -> str:
         return f"<dualtape {self.__name__}>"
@@ -254,9 +275,10 @@ class PreparedHessian:
         return matrix
 
 
-def _core(function: Any) -> Transform:
+@live
+def _core(f: Any) -> Transform:
     """Return the compiled core of the gradient; see `sparse.core_signature`."""
-    key = ("sparse_hessian", "core")
+    function, key = f, ("sparse_hessian", "core")
 
     def make() -> Transform:
         driver = sparse_driver(
@@ -270,9 +292,10 @@ def _core(function: Any) -> Transform:
     return made
 
 
-def _compressed(function: Any) -> Transform:
+@live
+def _compressed(f: Any) -> Transform:
     """Return the compiled ``(seeds, x, *args) -> H S``."""
-    key = ("sparse_hessian", "products")
+    function, key = f, ("sparse_hessian", "products")
 
     def make() -> Transform:
         driver = compressed_driver(gradient("value_and_grad", function, 0, "reverse", None))

@@ -4,7 +4,7 @@ Numba builds a stencil's loop from text that names NumPy dtypes, which numbers l
 kernel's twin is called for every element with windows on the arrays: the same memory and strides,
 seen from that element.  A window has no extent, so a negative index is not counted from its end.
 
-Numba internals used (seen to work with 0.68): ``StencilFunc`` with its ``kernel_ir``, ``options``
+Numba internals used (seen in 0.66 to 0.68): ``StencilFunc`` with its ``kernel_ir``, ``options``
 and ``neighborhood``; ``ir_utils.find_const``,
 ``get_definition``; an index of an array of layout "A" is
 ``data + index * stride``, after the extent was added to a negative one (so NUMBA_BOUNDSCHECK must

@@ -21,7 +21,7 @@ call are known: LLVM ends the process where it cannot find a symbol.
 Only the wrapper of a ``guvectorize`` function is cached by Numba without environments: where it
 calls kernels that are not in the engine it counts as absent (`_forget_wrappers_without_kernels`).
 
-Numba internals used (seen to work with 0.68): ``Environment`` (``_memo``, pickled with what refers
+Numba internals used (seen in 0.66 to 0.68): ``Environment`` (``_memo``, pickled with what refers
 to its global), ``IndexDataCacheFile.load`` (an OSError is a miss),
 ``CodeLibraryCacheImpl.rebuild``, ``_engine._ee``, ``_engine._defined_symbols``, ``set_env``.
 """

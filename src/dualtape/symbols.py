@@ -4,7 +4,7 @@ LLVM ends the process where code names a symbol that is not there, and code from
 own included, comes without a look at the module that wrote it.  So the symbols are made when the
 package is imported; everything that only compiling needs is elsewhere.
 
-Numba internals used (seen to work with 0.68): symbols added by ``llvmlite.binding.add_symbol`` are
+Numba internals used (seen in 0.66 to 0.68): symbols added by ``llvmlite.binding.add_symbol`` are
 found when compiled code is linked, also when it comes from a cache.
 """
 

@@ -14,7 +14,7 @@ arrays: a range of bare rows, the address of its own compiled adjoint, and data 
 where numbers hold its address and statements are appended inline (`recording`).  Partials are
 stored as bytes, so one tape serves every number type.
 
-Numba internals used (seen to work with 0.68): an instance of a jitclass is (meminfo, data pointer),
+Numba internals used (seen in 0.66 to 0.68): an instance of a jitclass is (meminfo, data pointer),
 and reference counts of a null meminfo are not kept.
 """
 

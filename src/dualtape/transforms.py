@@ -43,8 +43,9 @@ def grad(
     argnums : int or tuple of int
         Which arguments to differentiate; with a tuple the result is a tuple.
     mode : {"auto", "forward", "reverse"}
-        How to differentiate. "auto" takes forward mode for up to 32 inputs and reverse mode for
-        more; the other one is compiled when a call first needs it.
+        How to differentiate. "auto" takes forward mode for up to 32 inputs (4 where f calls
+        functions of ``np.linalg`` that factor matrices) and reverse mode for more; the other one is
+        compiled when a call first needs it.
     chunk_size : {1, 2, 4, 8, 16}, optional
         Partials per forward sweep: 8 for arrays, as many as there are scalars (up to 8) for
         scalars. Who names one asks for forward mode.

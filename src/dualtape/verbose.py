@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .errors import ArgumentError
+from .forking import Lock
 
 __all__ = ["announced", "set_verbose"]
 
@@ -27,7 +28,7 @@ class _State:
             "false",
         )
         self.was_said = False
-        self.lock = threading.Lock()
+        self.lock = Lock()
 
 
 _STATE = _State()

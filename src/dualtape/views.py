@@ -106,7 +106,8 @@ def _shows_plain(ty: Any, number: NumberType, wanted: set[Any] | None) -> bool:
     if isinstance(ty, types.BaseTuple):
         return any(_shows_plain(item, number, wanted) for item in ty)
     if isinstance(ty, types.Array | types.List):
-        is_shown = wanted is None or ty.dtype in wanted
+        part = getattr(ty.dtype, "underlying_float", ty.dtype)  # np.real and np.imag are views
+        is_shown = wanted is None or part in wanted
         is_written = getattr(ty, "mutable", True)
         return is_written and is_shown and level(ty.dtype) < number.level
     return not isinstance(types.unliteral(ty), (_EMPTY, NumberType, *PLAIN))

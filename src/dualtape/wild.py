@@ -8,7 +8,7 @@ made, in this function, of a function that can overflow or has a pole (exp, log,
 large power), of elements of an array in which such a thing is stored, or of what a function that
 contains one returns.  A polynomial counts as finite, and so do arguments.
 
-Numba internals used (seen to work with 0.68): ``typemap`` and ``calltypes`` of the compiler's
+Numba internals used (seen in 0.66 to 0.68): ``typemap`` and ``calltypes`` of the compiler's
 state; ``fn`` and ``immutable_fn`` of operators in the IR.
 """
 

@@ -1,0 +1,122 @@
+"""Cells: where compiled code finds the value of a name that may be bound anew.
+
+A constant that is compiled into code costs a compilation when it changes.  Numbers and arrays can
+instead be read where a cell points to: Python moves the pointer, the code stays.  What a pointer
+points to is complete and never changes, so that code which runs in another thread sees one value
+or the other; it is kept alive by whoever calls that code (see `memory`).
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import numpy as np
+from numba.core import types
+from numba.np.numpy_support import from_dtype, map_layout
+
+from .reach import Binding
+
+__all__ = ["CELLS", "Cell", "cell_of", "content_of", "is_movable", "key_of", "make_cell"]
+
+SMALL = 512
+"""Bytes up to which an array is a constant of the code and compared at every call.
+
+Comparing 512 bytes takes 0.06 us; small arrays are often tables of coefficients, which compilers
+fold into the code.
+"""
+
+
+class Cell:
+    """The value of one name, for compiled code.
+
+    Attributes
+    ----------
+    type : numba type
+        Of the value; arrays are read-only, as global arrays are to Numba.
+    address : int
+        Of the pointer to the value: a number, or the fields of an array (address of the data,
+        address of the array object, shape, strides).
+    held : tuple
+        What must live while code may read it.
+    """
+
+    def __init__(self, value: Any) -> None:
+        self._given = _type_of(value)
+        is_array = isinstance(value, np.ndarray)
+        self.type = self._given.copy(readonly=True) if is_array else self._given
+        self._pointer = np.zeros(1, np.intp)
+        self.address = self._pointer.ctypes.data
+        self.held: tuple[Any, ...] = ()
+        self._before: tuple[Any, ...] = ()
+        self.put(value)
+
+    def takes(self, value: Any) -> bool:
+        """Whether code that reads this cell can read this value."""
+        return is_movable(value) and _type_of(value) == self._given
+
+    def put(self, value: Any) -> None:
+        """Let the cell hold another value of its type."""
+        if isinstance(value, np.ndarray):
+            fields = [value.ctypes.data, id(value), *value.shape, *value.strides]
+            stored = np.array(fields, np.intp)
+        else:
+            stored = np.array([value])
+        self._before = self.held
+        self.held = value, stored
+        self._pointer[0] = stored.ctypes.data
+
+
+CELLS: weakref.WeakValueDictionary[tuple[int, str], Cell] = weakref.WeakValueDictionary()
+"""The cells in use, by the scope and name that they stand for."""
+FIXED: set[tuple[int, str]] = set()
+"""Names whose value the code must hold as a constant: compiling failed without."""
+
+
+def key_of(binding: Binding) -> tuple[int, str]:
+    """Return the key of a binding among the cells."""
+    return id(binding.holder), binding.key
+
+
+def cell_of(binding: Binding) -> Cell | None:
+    """Return the cell that a name has, made now for a large array."""
+    key, value = key_of(binding), binding.value
+    cell = CELLS.get(key)
+    if cell is not None:
+        return cell if cell.takes(value) else None
+    if isinstance(value, np.ndarray) and value.nbytes > SMALL and is_movable(value):
+        return make_cell(binding)
+    return None
+
+
+def make_cell(binding: Binding) -> Cell:
+    """Give a name a cell; it lasts as long as somebody holds it."""
+    cell = CELLS[key_of(binding)] = Cell(binding.value)
+    return cell
+
+
+def content_of(value: Any) -> bytes | None:
+    """Return the bytes of the arrays in a constant, which may be written to; None without any."""
+    if isinstance(value, np.ndarray):
+        return value.tobytes() if value.dtype != object else None
+    if isinstance(value, tuple):
+        parts = [content_of(item) for item in value]
+        if any(part is not None for part in parts):
+            return b"|".join(part or b"" for part in parts)
+    return None
+
+
+def is_movable(value: Any) -> bool:
+    """Whether a cell can hold a value."""
+    if isinstance(value, np.ndarray):
+        return type(value) is np.ndarray and value.dtype.kind in "iufc" and value.dtype.isnative
+    number = int | float | complex | np.number
+    return isinstance(value, number) and not isinstance(value, bool)
+
+
+def _type_of(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return types.Array(
+            from_dtype(value.dtype), value.ndim, map_layout(value), aligned=value.flags.aligned
+        )
+    return from_dtype(np.array(value).dtype)

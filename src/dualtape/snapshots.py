@@ -1,0 +1,219 @@
+"""What compiled functions of users saw: the values of their globals when Numba compiled them.
+
+A function decorated with ``njit`` holds the globals, closures and helpers that it saw when it was
+compiled, until ``f.recompile()``.  Its derivative holds the same ones, so that function and
+derivative agree; where they are others by now, a `DualtapeWarning` says so.
+
+Numba does not tell what a function saw, so a listener notes it at each compilation.  Of a function
+that was compiled before, or loaded from Numba's cache, it is what the derivative finds first.
+
+Numba internals used (seen in 0.66 to 0.68): the event ``numba:compile`` with its ``dispatcher``
+and ``args`` (its ``is_failed`` is true of those that succeeded).
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+from types import CellType, FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+from numba.core import event
+from numba.core.dispatcher import Dispatcher
+
+from .cells import content_of
+from .errors import DualtapeWarning
+from .fingerprint import is_same
+from .known import is_library
+from .reach import Binding, bindings, contents
+
+__all__ = [
+    "SNAPSHOT",
+    "Snapshot",
+    "as_compiled",
+    "is_renewed",
+    "is_users",
+    "snapshot_of",
+    "warn_of_changes",
+]
+
+SNAPSHOT = "_dualtape_snapshot"
+"""Attribute of an njit function that holds its `Snapshot`."""
+LARGEST_CONSTANT = 10**6
+"""Bytes of an array up to which Numba copies it into the code; it reads larger ones in place."""
+_PACKAGE = str(Path(__file__).parent)
+
+
+class Snapshot:
+    """What a function takes from outside at one moment.
+
+    Parameters
+    ----------
+    py_func : function
+        Whose code it is.
+    is_final : bool
+        Whether it is compiled, and holds what it saw.
+    """
+
+    def __init__(self, py_func: FunctionType, *, is_final: bool) -> None:
+        self.is_final = is_final
+        self.seen = [(binding, _copied(binding.value)) for binding in bindings(py_func)]
+        self._warned: set[str] = set()
+
+    def changes(self) -> list[tuple[Binding, Any]]:
+        """Return what is bound to something else by now, with that; bindings as they were seen."""
+        found = []
+        for binding, seen in self.seen:
+            now = _now(binding)
+            if now is not binding.value:
+                is_changed = not is_same(binding.value, now)
+            else:
+                is_changed = seen is not now and content_of(seen) != content_of(now)
+            if is_changed:
+                found.append((binding._replace(value=seen), now))
+        return found
+
+    def warn(self, name: str) -> None:
+        """Tell, once for every new value, what a compiled function does not know of."""
+        for binding, now in self.changes():
+            was, is_now = _described(binding.value), _described(now)
+            told = f"{binding.label} is {is_now}" if was != is_now else f"{binding.label} changed"
+            if told in self._warned:
+                continue
+            self._warned.add(told)
+            before = f"when {binding.label} was {was}" if was != is_now else "before that"
+            _warn(
+                f"{told} now, but {name} was compiled {before}; {name} and its derivatives keep "
+                f"what they saw, as compiled functions do. Call {name}.recompile() to renew both, "
+                "or pass the value as an argument."
+            )
+
+
+def _copied(value: Any) -> Any:
+    """Return a constant with copies of the arrays that Numba copies, too: up to a megabyte."""
+    if isinstance(value, np.ndarray):
+        is_frozen = value.flags.forc and value.nbytes <= LARGEST_CONSTANT
+        return value.copy(order="K") if is_frozen else value
+    if type(value) is tuple and any(isinstance(item, np.ndarray | tuple) for item in value):
+        return tuple(map(_copied, value))
+    return value
+
+
+def _now(binding: Binding) -> Any:
+    if isinstance(binding.holder, CellType):
+        return contents(binding.holder)
+    return binding.holder.get(binding.key)
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, bool | int | float | complex | str) and len(repr(value)) < 40:
+        return repr(value)
+    return f"another {type(value).__name__}"
+
+
+def _warn(message: str) -> None:
+    """Warn at the line that called the package."""
+    frame: Any = sys._getframe(1)
+    level = users_level = 2
+    while frame is not None:
+        if frame.f_code.co_filename.startswith(_PACKAGE):
+            users_level = level + 1
+        frame, level = frame.f_back, level + 1
+    warnings.warn(DualtapeWarning(message), stacklevel=users_level)
+
+
+def is_users(function: Any) -> bool:
+    """Whether this is a user's function that Numba compiles."""
+    if not isinstance(function, Dispatcher) or getattr(function, "is_derivative", False):
+        return False
+    return not is_library(function.py_func)
+
+
+def snapshot_of(function: Any) -> Snapshot:
+    """Return what a compiled function saw; before it is compiled, what it would see now."""
+    found: Snapshot | None = function.__dict__.get(SNAPSHOT)
+    if found is None:
+        found = Snapshot(function.py_func, is_final=bool(function.overloads))
+        setattr(function, SNAPSHOT, found)
+    return found
+
+
+def is_renewed(function: Any) -> bool:
+    """Whether a function that is not compiled yet would see something else now; look again."""
+    if not snapshot_of(function).changes():
+        return False
+    setattr(function, SNAPSHOT, Snapshot(function.py_func, is_final=False))
+    return True
+
+
+def note(function: Any) -> None:
+    """Note what a function saw that was just compiled; derivatives that saw else are dropped."""
+    known: Snapshot | None = function.__dict__.get(SNAPSHOT)
+    if known is not None:
+        if known.is_final and len(function.overloads) > 1:  # for other types: the first ones count
+            return
+        if not known.changes():
+            known.is_final = True
+            return
+    setattr(function, SNAPSHOT, Snapshot(function.py_func, is_final=True))
+    memory = getattr(function, "_dualtape_memory", None)
+    if memory is not None:
+        memory.forget()
+
+
+class _Listener(event.Listener):
+    def on_start(self, event: Any) -> None:
+        """Do nothing: values are read while the function is compiled."""
+
+    def on_end(self, event: Any) -> None:
+        """Note what was seen."""
+        function = event.data["dispatcher"]
+        if tuple(event.data["args"]) in function.overloads and is_users(function):
+            note(function)
+
+
+event.register("numba:compile", _Listener())
+
+
+def warn_of_changes(function: Any, seen: frozenset[int] = frozenset()) -> None:
+    """Warn where a compiled function, or one that it calls, holds what is not so any more."""
+    if not is_users(function) or id(function) in seen or not snapshot_of(function).is_final:
+        return
+    snapshot = snapshot_of(function)
+    snapshot.warn(function.__name__)
+    for binding, _ in snapshot.seen:
+        warn_of_changes(binding.value, seen | {id(function)})
+
+
+def as_compiled(function: Any) -> FunctionType:
+    """Return the Python function of a compiled one, with the globals that its code saw."""
+    py_func: FunctionType = getattr(function, "py_func", function)
+    snapshot = snapshot_of(function) if is_users(function) else None
+    changes = snapshot.changes() if snapshot is not None and snapshot.is_final else []
+    if not changes:
+        return py_func
+    scope, closure = dict(py_func.__globals__), list(py_func.__closure__ or ())
+    for binding, _ in changes:
+        if isinstance(binding.holder, CellType):
+            closure[closure.index(binding.holder)] = CellType(binding.value)
+        elif binding.holder is py_func.__globals__:
+            scope[binding.key] = binding.value
+        else:
+            _bind_in_module(scope, binding)
+    parts = py_func.__code__, scope, py_func.__name__, py_func.__defaults__, tuple(closure)
+    made = FunctionType(*parts)
+    made.__kwdefaults__, made.__module__ = py_func.__kwdefaults__, py_func.__module__
+    made.__qualname__ = py_func.__qualname__
+    return made
+
+
+def _bind_in_module(scope: dict[str, Any], binding: Binding) -> None:
+    """Give a module that a function names another member."""
+    name = binding.label.partition(".")[0]
+    module = scope[name]
+    if isinstance(module, ModuleType) and vars(module) is binding.holder:
+        copy = ModuleType(module.__name__)
+        vars(copy).update(vars(module), **{binding.key: binding.value})
+        scope[name] = copy
