@@ -25,26 +25,32 @@ from programs.shrinking import shrunk
 import dualtape as ad
 
 CHUNK = 15
-"""Programs of one test, which share a process."""
+"""Programs of one test, which share a process.
+
+A few more are written: some have no derivative, and some Numba refuses, or mistakes.
+"""
 CHUNKS = 22
 QUICK_CHUNKS = 4
-FEWEST = 13
-"""Of a chunk; the others fail, have no derivative, or Numba refuses them."""
 
 
 @pytest.mark.parametrize(
     "first",
     [
-        pytest.param(i * CHUNK, marks=[pytest.mark.slow] * (i >= QUICK_CHUNKS))
+        pytest.param(2 * CHUNK * i, marks=[pytest.mark.slow] * (i >= QUICK_CHUNKS))
         for i in range(CHUNKS)
     ],
 )
 def test_derivatives_agree(first):
-    programs = [program(seed, short=True) for seed in range(first, first + CHUNK)]
-    outcomes = [check(p, rotating(p, 1)) for p in programs]
-    faults = [fault for outcome in outcomes for fault in (*outcome.faults, *outcome.refusals)]
-    assert not faults, "\n\n".join(map(str, faults))
-    assert sum(sum(o.comparisons.values()) > 0 for o in outcomes) >= FEWEST
+    compared = 0
+    for seed in range(first, first + 2 * CHUNK):
+        p = program(seed, short=True)
+        outcome = check(p, rotating(p, 1))
+        faults = [*outcome.faults, *outcome.refusals]
+        assert not faults, "\n".join(map(str, [*faults, p.source]))
+        compared += sum(outcome.comparisons.values()) > 0
+        if compared == CHUNK:
+            return
+    pytest.fail(f"only {compared} programs could be compared")
 
 
 # The grammar
