@@ -4,6 +4,7 @@ import gc
 
 import numpy as np
 import pytest
+from numba.core.runtime import _nrt_python
 
 SEED = 20240229
 
@@ -22,3 +23,13 @@ def rng(request):
     seed = request.config.getoption("--seed")
     request.node.add_report_section("setup", "seed", f"drawn with pytest --seed={seed}")
     return np.random.default_rng(seed)
+
+
+@pytest.fixture
+def allocation_statistics():
+    """Let Numba's runtime count allocations."""
+    was_on = _nrt_python.memsys_stats_enabled()
+    _nrt_python.memsys_enable_stats()
+    yield
+    if not was_on:
+        _nrt_python.memsys_disable_stats()

@@ -4,57 +4,23 @@ After each of them the next call is right, no tape is leased and no memory is ke
 """
 
 import gc
-import json
 import os
-import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numba
 import numpy as np
 import pytest
-from numba.core.runtime import _nrt_python, rtsys
+from children import run
+from held import leased, live_allocations
 
 import dualtape as ad
-from dualtape import integrate, optimize, symbols
+from dualtape import integrate, optimize
 
-SOURCE = Path(ad.__file__).parents[1]
 POINT = np.array([1.5, 2.0])
 slow = pytest.mark.slow
-
-
-def run(code, *args, **environment):
-    """Return what a new process prints, as JSON."""
-    found = subprocess.run(
-        [sys.executable, "-c", code, *args],
-        env=os.environ | {"PYTHONPATH": str(SOURCE), "DUALTAPE_VERBOSE": "0"} | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=500,
-    )
-    assert found.returncode == 0, found.stderr
-    return json.loads(found.stdout.splitlines()[-1])
-
-
-def leased():
-    """Return how many tapes are taken."""
-    return sum(symbols.TAPES[1 + 2 * slot] for slot in range(symbols.SLOTS))
-
-
-@pytest.fixture
-def allocation_statistics():
-    was_on = _nrt_python.memsys_stats_enabled()
-    _nrt_python.memsys_enable_stats()
-    yield
-    if not was_on:
-        _nrt_python.memsys_disable_stats()
-
-
-def live_allocations():
-    stats = rtsys.get_allocation_stats()
-    return stats.alloc - stats.free
 
 
 # Memory that is refused: in a process of its own, whose compiled code asks here for memory
@@ -446,14 +412,14 @@ print(json.dumps([writable, warm, known, other, there, files() == before]))
 
 @slow
 @pytest.mark.skipif(not hasattr(os, "setuid"), reason="rights are those of POSIX")
-def test_a_cache_folder_that_cannot_be_written_to(tmp_path):
-    folders = [tmp_path / "first", tmp_path / "second"]
-    for folder in folders:
-        folder.mkdir()
-        folder.chmod(0o755)
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(0o755)  # pytest's are the user's own
-    writable, warm, known, other, there, same = run(READ_ONLY, *map(str, folders))
+def test_a_cache_folder_that_cannot_be_written_to():
+    with tempfile.TemporaryDirectory() as root:  # those of pytest are the user's own
+        folders = [Path(root) / "first", Path(root) / "second"]
+        for folder in folders:
+            folder.mkdir()
+        for folder in (Path(root), *folders):
+            folder.chmod(0o755)
+        writable, warm, known, other, there, same = run(READ_ONLY, *map(str, folders))
     assert writable == [False, False]
     assert warm == known == there[0] == [[12.0, 4.5], [12.0, 4.5], [[8.0, 6.0], [6.0, 0.0]]]
     np.testing.assert_allclose(other, np.exp(POINT) * (1.0 + POINT), rtol=1e-14)

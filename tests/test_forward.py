@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 import pytest
-from numba.core.runtime import _nrt_python, rtsys
+from numba.core.runtime import rtsys
 from scenarios import (
     SCENARIOS,
     Network,
@@ -789,16 +789,6 @@ LEAK_CALLS = SCENARIO_CALLS | {
     "constant-tuple": (ad.jacobian, lambda x: (1.0, 2), (X,)),
     "constant-list": (ad.jacobian, lambda x: [1.0, 2.0], (X,)),
 }
-
-
-@pytest.fixture
-def allocation_statistics():
-    """Let Numba's runtime count allocations."""
-    was_on = _nrt_python.memsys_stats_enabled()
-    _nrt_python.memsys_enable_stats()
-    yield
-    if not was_on:
-        _nrt_python.memsys_disable_stats()
 
 
 def live_allocations():

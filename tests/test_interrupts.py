@@ -11,35 +11,20 @@ import signal
 import subprocess
 import sys
 import threading
-from pathlib import Path
 from typing import NamedTuple
 
 import numba
 import numpy as np
 import pytest
-from numba.core.runtime import _nrt_python, rtsys
+from children import SOURCE, run
+from held import leased, live_allocations
 
 import dualtape as ad
-from dualtape import interrupts, symbols
+from dualtape import interrupts
 
-SOURCE = Path(ad.__file__).parents[1]
 POINT = np.array([1.5, 2.0])
 MOMENTS = 20
 slow = pytest.mark.slow
-
-
-def run(code, *args):
-    """Return what a new process prints, as JSON."""
-    found = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code, *args],
-        env=os.environ | {"PYTHONPATH": str(SOURCE), "DUALTAPE_VERBOSE": "0"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=500,
-    )
-    assert found.returncode == 0, found.stderr
-    return json.loads(found.stdout.splitlines()[-1])
 
 
 DEAF = (
@@ -93,16 +78,6 @@ def made():
     return f, np.array([2.0 * POINT[0] * POINT[1], POINT[0] ** 2])
 
 
-def live_allocations():
-    stats = rtsys.get_allocation_stats()
-    return stats.alloc - stats.free
-
-
-def leased():
-    """Return how many tapes are taken."""
-    return sum(symbols.TAPES[1 + 2 * slot] for slot in range(symbols.SLOTS))
-
-
 @pytest.mark.parametrize("mode", ["forward", "reverse"])
 def test_twenty_moments_of_a_compilation(mode):
     ad.grad(made()[0], mode=mode)(POINT)
@@ -129,15 +104,6 @@ def test_an_interrupted_call_is_over():
             calls_of(g, listed, interrupt_at=1 + k)
         np.testing.assert_array_equal(g(listed), gradient)
     assert leased() == 0
-
-
-@pytest.fixture
-def allocation_statistics():
-    was_on = _nrt_python.memsys_stats_enabled()
-    _nrt_python.memsys_enable_stats()
-    yield
-    if not was_on:
-        _nrt_python.memsys_disable_stats()
 
 
 @pytest.mark.usefixtures("allocation_statistics")
@@ -461,7 +427,7 @@ NAMES = [line.split('"')[1] for line in SOLVERS.splitlines() if line.startswith(
 
 @slow  # each is asked for anew until the interrupt comes
 def test_solvers_are_interrupted():
-    found = run(SOLVERS, *NAMES)
+    found = run(SOLVERS, *NAMES, options=("-W", "error"))
     assert found.keys() == set(NAMES)
     late = {name: waited for name, waited in found.items() if not isinstance(waited, float)}
     assert late == {}
@@ -469,5 +435,5 @@ def test_solvers_are_interrupted():
 
 
 def test_two_solvers_are_interrupted():
-    found = run(SOLVERS, *SOME)
+    found = run(SOLVERS, *SOME, options=("-W", "error"))
     assert all(waited < 1.0 for waited in found.values()), found

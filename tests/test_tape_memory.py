@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numba
 import numpy as np
 import pytest
-from numba.core.runtime import _nrt_python, rtsys
+from held import leased, live_allocations
+from numba.core.runtime import rtsys
 from scenarios import (
     SCENARIOS,
     assert_close,
@@ -57,11 +58,6 @@ def nothing_is_leased():
 def flags():
     """Return the positions of the flags of all slots, in the words of the pool."""
     return range(1, 1 + 2 * SLOTS, 2)
-
-
-def leased():
-    """Return how many slots of the pool are taken."""
-    return sum(symbols.TAPES[i] for i in flags())
 
 
 @pytest.fixture
@@ -564,21 +560,6 @@ def test_nested_derivatives_in_threads():
 
 
 # Memory is given back
-
-
-@pytest.fixture
-def allocation_statistics():
-    """Let Numba's runtime count allocations."""
-    was_on = _nrt_python.memsys_stats_enabled()
-    _nrt_python.memsys_enable_stats()
-    yield
-    if not was_on:
-        _nrt_python.memsys_disable_stats()
-
-
-def live_allocations():
-    stats = rtsys.get_allocation_stats()
-    return stats.alloc - stats.free
 
 
 def kept_by(call, count):
