@@ -344,7 +344,8 @@ class ActivatingCompiler(Linked, CompilerBase):
         """Return the pipeline."""
         self.state.casts, self.state.cells = self.casts, self.cells
         manager = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        manager.add_pass_after(ReadCells, FixupArgs)
+        if any(step is FixupArgs for step, _ in manager.passes):  # not in a block in object mode
+            manager.add_pass_after(ReadCells, FixupArgs)
         manager.add_pass_after(self.activation, ReconstructSSA)
         manager.passes = [(OURS.get(step, step), told) for step, told in manager.passes]
         manager.finalize()
