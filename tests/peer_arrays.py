@@ -89,7 +89,7 @@ def convolution_and_pooling(x):
 @matrix
 def largest_so_far(x):
     """The running maximum and the running logarithm of a sum of exponentials."""
-    flat = np.sin(5.0 * x.ravel())
+    flat = np.sin(4.0 * x.ravel())
     s, top, lse = 0.0, -np.inf, -np.inf
     for v in flat:
         top = max(top, v)
