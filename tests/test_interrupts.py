@@ -122,6 +122,7 @@ def test_the_other_mode_of_an_automatic_derivative():
         first(x)  # loads kernels
         whole = calls_of(second, x)
         for k in range(3):
+            gc.collect()
             live = live_allocations()
             with pytest.raises(KeyboardInterrupt):
                 calls_of(g, x, interrupt_at=whole // 5 * (1 + k))
@@ -282,6 +283,7 @@ def test_an_interrupt_while_compiled_code_runs(kind):
     n = 10_000
     g = transform(lambda x: np.sum(x * x) + 0.0 * busy(n))
     g(x)
+    gc.collect()  # what other tests left
     live = live_allocations()
     for _ in range(20):
         timer = threading.Timer(0.02, signal.pthread_kill, [MAIN, signal.SIGINT])
