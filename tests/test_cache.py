@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from children import SOURCE, run
 
 import dualtape
 
@@ -300,3 +301,49 @@ def test_the_second_process_compiles_nothing(runs, name):
         pytest.skip("Numba caches nothing whose argument is a function")
     assert runs.second["compilations"][name] == []
     assert runs.again["compilations"][name] == []
+
+
+SOLVING = """
+import numba, numpy as np
+
+@numba.njit(cache=True)
+def residual(u, p):
+    return u * u - 2.0 * p
+
+@numba.njit(cache=True)
+def decay(t, y, p):
+    return -p[0] * y
+"""
+SOLVED = """
+import json
+import numpy as np
+from numba.core import event
+import dualtape as ad
+from solving import decay, residual
+
+class Count(event.Listener):
+    names = []
+
+    def on_start(self, event):
+        self.names.append(event.data["dispatcher"].__name__)
+
+    def on_end(self, event): ...
+
+event.register("numba:compile", Count())
+root = ad.implicit_root(residual)(1.0, 2.0)
+found = ad.integrate.solve_ivp_sensitivity(decay, (0.0, 1.0), np.ones(1), np.ones(1), rtol=1e-9)
+print(json.dumps([root, found.dy_dp[0, 0, -1], Count.names]))
+"""
+
+
+def test_what_solves_equations_is_kept(tmp_path):
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "solving.py").write_text(SOLVING)
+    paths = os.pathsep.join([str(SOURCE), str(code)])
+    for names in (..., []):
+        kept = {"NUMBA_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": paths}
+        root, slope, compiled = run(SOLVED, **kept)
+        assert root == pytest.approx(2.0)
+        assert slope == pytest.approx(-np.exp(-1.0), rel=1e-6)
+        assert names is ... or compiled == names

@@ -33,7 +33,7 @@ from .errors import ArgumentError, ConvergenceError
 from .known import STATIC_TRANSFORMS
 from .linear import inverse, largest, reciprocal, solution_step
 from .live import live
-from .making import checked_function, name_of
+from .making import cached, checked_function, name_of
 from .memory import remembered
 from .newton import minimizer, root_finder
 from .primal import derivative_order, primal_of
@@ -169,8 +169,10 @@ def _implicit(kind: str, f: Any, solver: Any) -> Transform:
                 made[scalar] = (_of_number if scalar else _of_array)(residual, both, chosen)
             return made[scalar]
 
-        given = (f,) if solver is None else (f, solver)
-        return sent_as(composed(choose, _signature, (0,), name), kind, given)
+        transform = composed(choose, _signature, (0,), name)
+        if solver is None:  # what a user's solver does is in no digest of f
+            return sent_as(cached(transform, function, kind), kind, (f,))
+        return sent_as(transform, kind, (f, solver))
 
     return remembered(function, (kind, solver), make)
 

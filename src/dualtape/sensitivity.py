@@ -14,7 +14,7 @@ from .activate import twin
 from .composed import composed
 from .errors import ArgumentError
 from .implicitmethods import is_implicit, takes_sparse
-from .making import checked_function, name_of
+from .making import cached, checked_function, name_of
 from .memoize import explained
 from .memory import current, remembered
 from .states import of_states
@@ -172,7 +172,8 @@ def _augmented(fun: Any) -> Any:
             zeros, y, sensitivity = taken_apart(z, p)
             return put_together(both(zeros, t, y, sensitivity, p, args))
 
-        return composed(lambda _: augmented, augmented, (), f"sensitivity of {name_of(function)}")
+        name = f"sensitivity of {name_of(function)}"
+        return cached(composed(lambda _: augmented, augmented, (), name), function, "sensitivity")
 
     return remembered(function, "sensitivity", make)
 
