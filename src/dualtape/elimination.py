@@ -301,6 +301,7 @@ def _gathered(given: Structure, outputs: Any, n: int) -> Way | None:
     if np.any(columns >= n):
         return None
     matrix = csr_array((entries, (rows, columns)), shape=(outputs.size, n))
+    matrix.sum_duplicates()  # and sort, which SciPy 1.13 leaves to us
     if matrix.nnz < entries.size:  # entries of one place were added
         return None
     pattern = matrix.indptr, matrix.indices
