@@ -461,6 +461,46 @@ def test_members_of_modules_that_a_compiled_function_saw():
         np.testing.assert_allclose(ad.grad(space["f"])(X), 4.0 * X)
 
 
+def test_closures_that_a_compiled_function_saw():
+    """Of two with equal values only one is bound anew; arrays do not compare as one truth."""
+    space = notebook(
+        "def make(a, b, c):\n"
+        "    def change(value):\n        nonlocal b\n        b = value\n"
+        "    @numba.njit\n    def f(x): return a * x[0]**2 + b * x[1]**2 + np.sum(c)\n"
+        "    return f, change\nf, change = make(3.0, 2.0, np.ones(3))"
+    )
+    space["f"](X)
+    run(space, "change(3.0)")
+    with pytest.warns(ad.DualtapeWarning, match=r"b is 3\.0"):
+        made = ad.grad(space["f"])
+    np.testing.assert_allclose(made(X), [6.0 * X[0], 4.0 * X[1]])
+
+
+def test_a_call_that_fails_costs_later_changes_nothing():
+    space = notebook(*CHANGES["number"][0])
+    made = ad.grad(space["f"])
+    made(X)
+    run(space, "K = 3.0")
+    made(X)
+    with pytest.raises(ad.DualtapeError):
+        made("text")
+    run(space, "K = 4.0")
+    assert_now(space, made=made)
+    with nothing_compiles():
+        run(space, "K = 5.0")
+        assert_now(space, made=made)
+
+
+def test_a_large_array_of_another_type():
+    space = notebook(*CHANGES["large array"][0])
+    made = ad.grad(space["f"])
+    run(space, "A = np.arange(300)")  # of integers, before anything was compiled
+    assert_now(space, made=made)
+    with nothing_compiles():
+        run(space, "A = np.arange(200)")
+        assert_now(space, made=made)
+
+
 def test_arrays_that_a_compiled_function_saw():
     space = notebook("A = np.array([1.0, 2.0])", "@numba.njit\ndef f(x): return np.sum(A * x**2)")
     space["f"](X)

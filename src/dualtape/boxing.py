@@ -59,14 +59,9 @@ def _constant(c: Any, value: Any) -> Any:
     return c.env_manager.read_const(c.env_manager.add_const(value))
 
 
-_of_buffers = _boxers.functions[types.Array]
-
-
 @_in_derivatives(types.Array)
 def box_array(typ: Any, val: Any, c: Any) -> Any:
     """Return code that makes an array."""
-    if not c.context.enable_nrt:
-        return _of_buffers(typ, val, c)
     from numba.np.numpy_support import as_dtype  # noqa: PLC0415  # as Numba does
 
     api, i32 = c.pyapi, ir.IntType(32)

@@ -82,8 +82,8 @@ def cell_of(binding: Binding) -> Cell | None:
     """Return the cell that a name has, made now for a large array."""
     key, value = key_of(binding), binding.value
     cell = CELLS.get(key)
-    if cell is not None:
-        return cell if cell.takes(value) else None
+    if cell is not None and cell.takes(value):
+        return cell
     if isinstance(value, np.ndarray) and value.nbytes > SMALL and is_movable(value):
         return make_cell(binding)
     return None

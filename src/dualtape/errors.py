@@ -31,7 +31,10 @@ class DualtapeError(Exception):
 
 
 class DualtapeWarning(UserWarning):
-    """Something is allowed and may still not be what was meant."""
+    """A compiled function and its derivatives hold globals that are others by now.
+
+    Call its ``recompile()``, or pass the value as an argument.
+    """
 
 
 class ArgumentError(DualtapeError, TypeError):

@@ -16,6 +16,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from .cells import FIXED
 from .driver import Transform
 from .errors import DualtapeError
 from .memory import Memory, current, is_living, is_plain, memory_of, source_of
@@ -61,10 +62,14 @@ class LiveTransform(Transform):
         try:
             return version(*args, **named)
         except DualtapeError:
-            if not self._memory.fix_numbers():
+            numbers = self._memory.fix_numbers()
+            if not numbers:
                 raise
-            # Nothing compiles where a number must be a constant: then it is one.
+        try:  # nothing compiles where a number must be a constant: then it is one
             return self._called(args, named)
+        except DualtapeError:  # that was not the reason
+            FIXED.difference_update(numbers)
+            raise
 
     def version(self) -> Transform:
         """Return the derivative of the function as it is now."""
@@ -122,16 +127,16 @@ def live(maker: Callable[..., Any]) -> Callable[..., Any]:
         kinds = (*map(type, after), *map(type, named.values()))  # True is 1
         call = maker, before, given, after, kinds, *named.items()
         try:
-            if call in memory.entries:
-                return memory.entries[call]
+            found = memory.entries.get(call)
         except TypeError:  # options that cannot be hashed
-            call = (maker, given)
+            return again(given)  # which refuses them
+        if found is not None:
+            return found
         found = again(given)
         if memory.places:  # one for what is the same transform, however it is asked for
             renewing = LiveTransform(found, given, again)
             found = memory.entries.setdefault(("live", found), renewing)
-        if len(call) > 2:
-            memory.entries[call] = found
+        memory.entries[call] = found
         return found
 
     return made

@@ -27,7 +27,7 @@ from .cells import CELLS, FIXED, Cell, cell_of, content_of, is_movable, key_of, 
 from .fingerprint import is_same
 from .forking import Lock
 from .known import CUSTOM_RULES, is_library
-from .reach import ABSENT, Binding, bindings, contents, is_named_by_library
+from .reach import ABSENT, Binding, bindings, contents, copied, is_named_by_library
 from .snapshots import SNAPSHOT, is_renewed, is_users, snapshot_of, warn_of_changes
 
 __all__ = [
@@ -179,17 +179,17 @@ class Memory:
     def current(self) -> Any:
         """Return the copy of the function that stands for it as it is now."""
         self.look()
-        function = self.owner()
+        function: Any = self.owner()
         if self.is_living or not self.places:
             return function
         with _LOCK:
             if self._copy is None:
-                self._copy = copy_of(function)
+                self._copy = copied(function)
                 self._copy._dualtape_memory = Memory(self._copy, is_living=True)
             return self._copy
 
-    def fix_numbers(self) -> bool:
-        """Let numbers be constants that are read from cells; return whether there are any."""
+    def fix_numbers(self) -> list[tuple[int, str]]:
+        """Let numbers be constants that are read from cells; return which these are."""
         numbers = [
             key_of(place.binding)
             for place in self.places
@@ -205,7 +205,7 @@ class Memory:
                 self._copy = None
                 self.entries.clear()
                 self._collect(self.owner())
-        return bool(numbers)
+        return numbers
 
     def _collect(self, function: Any) -> None:
         looked_at: dict[Any, Place] = {}
@@ -307,15 +307,6 @@ def is_plain(function: Any) -> bool:
     if not isinstance(function, FunctionType) or is_library(function):
         return False
     return function not in CUSTOM_RULES
-
-
-def copy_of(function: Any) -> Any:
-    """Return a plain function with the same code, globals and closure."""
-    parts = function.__code__, function.__globals__, function.__name__, function.__defaults__
-    copy = FunctionType(*parts, function.__closure__)
-    copy.__kwdefaults__, copy.__doc__ = function.__kwdefaults__, function.__doc__
-    copy.__module__, copy.__qualname__ = function.__module__, function.__qualname__
-    return copy
 
 
 def memory_of(function: Any) -> Memory:

@@ -12,6 +12,7 @@ from types import FunctionType
 from typing import Any
 
 from .memory import remembered
+from .reach import copied
 
 __all__ = ["positional", "same_signature"]
 
@@ -47,7 +48,4 @@ def _made(py_func: Any, code: Any) -> Any:
 
 def same_signature(py_func: Any) -> Any:
     """Return a copy: Numba refuses a function that is compiled inside of itself."""
-    parts = py_func.__code__, py_func.__globals__, py_func.__name__, py_func.__defaults__
-    copy = FunctionType(*parts, py_func.__closure__)
-    copy.__kwdefaults__ = py_func.__kwdefaults__
-    return copy
+    return copied(py_func)

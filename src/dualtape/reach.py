@@ -21,6 +21,7 @@ __all__ = [
     "Binding",
     "bindings",
     "contents",
+    "copied",
     "factors_matrices",
     "is_named_by_library",
     "nested_code",
@@ -108,6 +109,24 @@ def _global_names(code: CodeType) -> tuple[str, ...]:
 @functools.lru_cache(1024)
 def _attribute_names(code: CodeType) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for part in nested_code(code) for name in part.co_names))
+
+
+def copied(
+    function: FunctionType,
+    scope: dict[str, Any] | None = None,
+    closure: tuple[CellType, ...] | None = None,
+) -> FunctionType:
+    """Return a function with the same code, and with other globals and another closure if given."""
+    made = FunctionType(
+        function.__code__,
+        function.__globals__ if scope is None else scope,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__ if closure is None else closure,
+    )
+    made.__kwdefaults__, made.__doc__ = function.__kwdefaults__, function.__doc__
+    made.__module__, made.__qualname__ = function.__module__, function.__qualname__
+    return made
 
 
 def rule_of(value: Any) -> Any:

@@ -27,7 +27,7 @@ from .cells import content_of
 from .errors import DualtapeWarning
 from .fingerprint import is_same
 from .known import is_library
-from .reach import Binding, bindings, contents
+from .reach import Binding, bindings, contents, copied
 
 __all__ = [
     "SNAPSHOT",
@@ -194,19 +194,15 @@ def as_compiled(function: Any) -> FunctionType:
     changes = snapshot.changes() if snapshot is not None and snapshot.is_final else []
     if not changes:
         return py_func
-    scope, closure = dict(py_func.__globals__), list(py_func.__closure__ or ())
+    scope, closure = dict(py_func.__globals__), {id(c): c for c in py_func.__closure__ or ()}
     for binding, _ in changes:
         if isinstance(binding.holder, CellType):
-            closure[closure.index(binding.holder)] = CellType(binding.value)
+            closure[id(binding.holder)] = CellType(binding.value)
         elif binding.holder is py_func.__globals__:
             scope[binding.key] = binding.value
         else:
             _bind_in_module(scope, binding)
-    parts = py_func.__code__, scope, py_func.__name__, py_func.__defaults__, tuple(closure)
-    made = FunctionType(*parts)
-    made.__kwdefaults__, made.__module__ = py_func.__kwdefaults__, py_func.__module__
-    made.__qualname__ = py_func.__qualname__
-    return made
+    return copied(py_func, scope, (*closure.values(),))
 
 
 def _bind_in_module(scope: dict[str, Any], binding: Binding) -> None:

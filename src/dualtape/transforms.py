@@ -2,7 +2,9 @@
 
 J[i, j] = dy_i/dx_j throughout: outputs first, inputs last.  Every transform returns a compiled
 function with the signature of f, callable from Python and from ``@njit`` code, so transforms nest.
-They are remembered: ``grad(f) is grad(f)``, and nothing compiles twice.
+They are remembered: ``grad(f) is grad(f)`` as long as nothing changes that f reaches, and nothing
+compiles twice.  Called from Python, the derivative of a plain function is that of what f(x) returns
+now, whatever its globals, closures and helpers were before (see `live`).
 """
 
 from __future__ import annotations

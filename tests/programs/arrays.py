@@ -21,7 +21,7 @@ class Arrays(Numbers):
         named, deep = scope.all("array", shape), depth > 0
         fixed = [name for name, own in self.constants.items() if own == shape]
         helpers = [h for h in self.helpers if h[1:] == ("array", shape)]
-        a = lambda: self.array(scope, shape, depth - 1)  # noqa: E731
+        a = lambda: self.array(scope, shape, depth - 1)
         return self.draw(
             ((3 if deep else 9) * bool(named), lambda: self.some(named).name),
             (0.6 * bool(fixed), lambda: f"({self.one_of(*fixed)} * {self.leaf(scope)})"),
@@ -48,7 +48,7 @@ class Arrays(Numbers):
         """Return a new array of constants, of one number, or of listed numbers."""
         size = text_of(shape)
         one, square = len(shape) == 1, shape[0] == shape[-1]
-        row = lambda m: "[" + ", ".join(self.leaf(scope) for _ in range(m)) + "]"  # noqa: E731
+        row = lambda m: "[" + ", ".join(self.leaf(scope) for _ in range(m)) + "]"
         return self.draw(
             (1, lambda: f"np.zeros({size})"),
             (0.6, lambda: f"np.ones({size})"),
@@ -151,7 +151,7 @@ class Arrays(Numbers):
         """Return a vector along the second axis of a matrix."""
         rows, size = matrix.shape
         name = matrix.name
-        v = lambda: self.array(scope, (rows,), depth - 1)  # noqa: E731
+        v = lambda: self.array(scope, (rows,), depth - 1)
         return self.draw(
             (2, lambda: f"{name}[{self.index(scope, rows)}]"),
             (0.7, lambda: f"{name}[{self.index(scope, rows)}, :]"),
@@ -166,7 +166,7 @@ class Arrays(Numbers):
         """Return a vector along the first axis of a matrix."""
         columns = matrix.shape[1]
         name = matrix.name
-        v = lambda: self.array(scope, (columns,), depth - 1)  # noqa: E731
+        v = lambda: self.array(scope, (columns,), depth - 1)
         return self.draw(
             (2, lambda: f"{name}[:, {self.index(scope, columns)}]"),
             (1, lambda: f"np.sum({name}, axis=1)"),
@@ -181,7 +181,7 @@ class Arrays(Numbers):
         k = self.random.randint(0, size)
         order = list(range(size))
         self.random.shuffle(order)
-        a = lambda: self.array(scope, (size,), depth - 1)  # noqa: E731
+        a = lambda: self.array(scope, (size,), depth - 1)
         return self.draw(
             (1, lambda: f"np.cumsum({a()})"),
             (1, lambda: f"np.sort({a()})"),
@@ -209,9 +209,9 @@ class Arrays(Numbers):
         rows, columns = shape
         same, turned = scope.all("array", shape), scope.all("array", shape[::-1])
         deep = depth > 0 and bool(same)
-        v = lambda: self.array(scope, (rows,), 0)  # noqa: E731
-        w = lambda: self.array(scope, (columns,), 0)  # noqa: E731
-        m = lambda: self.some(same).name  # noqa: E731
+        v = lambda: self.array(scope, (rows,), 0)
+        w = lambda: self.array(scope, (columns,), 0)
+        m = lambda: self.some(same).name
         return self.draw(
             (2, lambda: f"np.outer({v()}, {w()})"),
             (1, lambda: f"np.reshape({v()}.copy(), ({rows}, 1)) * {w()}"),

@@ -20,7 +20,7 @@ class Idioms(Statements):
         """A loop over integers, whose bounds may depend on others."""
         n, i, inner = self.n, self.new("i"), scope.inner()
         inner.add(i, "integer", is_rebound=False)
-        integer = lambda: self.some(scope.all("integer")).name  # noqa: E731
+        integer = lambda: self.some(scope.all("integer")).name
         bounded = bool(scope.all("integer"))
         bounds = self.draw(
             (2, lambda: str(self.random.randint(1, 3))),

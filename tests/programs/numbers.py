@@ -41,7 +41,7 @@ class Numbers(Writer):
     def index(self, scope: Scope, size: int) -> str:
         """Return a place in an axis of this size."""
         integers, vectors = scope.all("integer"), scope.all("array", (size,))
-        integer = lambda: self.some(integers).name  # noqa: E731
+        integer = lambda: self.some(integers).name
         return self.draw(
             (2, lambda: str(self.random.randrange(size))),
             (1, lambda: str(-self.random.randint(1, size))),
@@ -110,7 +110,7 @@ class Numbers(Writer):
             return self.leaf(scope)
         lists, arrays = scope.all("list"), scope.all("array")
         helpers = [name for name, what, _ in self.helpers if what == "number"]
-        a = lambda: self.number(scope, depth - 1)  # noqa: E731
+        a = lambda: self.number(scope, depth - 1)
         return self.draw(
             (5, lambda: f"({a()} {self.one_of('+', '-', '*', '*')} {a()})"),
             (3, lambda: self.called(a())),
