@@ -10,11 +10,13 @@ import dualtape as ad
 
 from . import bench_mixture as mixture
 from . import bench_pinn as pinn
-from .bench_rosenbrock import point, rosenbrock_arrays, rosenbrock_gradient
-from .peers import by_autograd, by_jax, by_torch
+from .bench_rosenbrock import point, rosenbrock_arrays, rosenbrock_gradient, written_with
+from .peers import by_autograd, by_jax, by_torch, torch_gradient
 from .problem import Call, Candidate, Problem, as_array, by_dualtape, by_hand
 
 N = 500
+SAMPLES, FEATURES = 100_000, 50
+CALLS = 1000
 SLOW = ("matmul", "inv", "slogdet")  # minutes of compilation
 
 
@@ -84,6 +86,116 @@ def inverse_gradient(a):
 def log_determinant_gradient(a):
     """Return the gradient of `log_determinant`."""
     return (np.linalg.inv(a).T,)
+
+
+def logistic_data():
+    """Return features and labels of -1 and 1."""
+    rng = np.random.default_rng(3)
+    features = rng.standard_normal((SAMPLES, FEATURES))
+    return features, np.where(rng.random(SAMPLES) < 0.5, -1.0, 1.0)
+
+
+def logistic_problem():
+    """Return the gradient of a logistic regression as a problem."""
+    features, labels = logistic_data()
+    w = np.linspace(-0.3, 0.3, FEATURES)
+    loss = njit(lambda w: np.sum(np.log1p(np.exp(-labels * (features @ w)))))
+
+    @njit
+    def gradient(w):
+        return features.T @ (-labels / (1.0 + np.exp(labels * (features @ w))))
+
+    def written(np_like):
+        return lambda w: np_like.sum(np_like.log1p(np_like.exp(-labels * (features @ w))))
+
+    def torch_gradient_of(torch):
+        a, b = torch.from_numpy(features), torch.from_numpy(labels)
+        return torch_gradient(torch, lambda w: torch.sum(torch.log1p(torch.exp(-b * (a @ w)))))
+
+    return Problem(
+        name="logistic",
+        title=f"logistic regression, {SAMPLES:,} samples of {FEATURES} features: gradient",
+        primal=loss,
+        args=(w,),
+        reference=lambda: gradient(w),
+        candidates=[
+            by_hand(gradient, w),
+            by_dualtape("reverse", lambda: ad.grad(loss, mode="reverse"), w),
+            by_jax(lambda jax, jnp: jax.grad(written(jnp)), w),
+            by_autograd(lambda autograd, anp: autograd.grad(written(anp)), w),
+            by_torch(torch_gradient_of, w),
+        ],
+    )
+
+
+def small_problem(n):
+    """Return many gradients of a small array expression, called from compiled code."""
+    x = point(n)
+    own, by_reverse = rosenbrock_arrays, ad.grad(rosenbrock_arrays, mode="reverse")
+
+    @njit
+    def primal(x):
+        s = 0.0
+        for _ in range(CALLS):
+            s += own(x)
+        return s
+
+    @njit
+    def hand(x):
+        s = np.zeros(x.size)
+        for _ in range(CALLS):
+            s += rosenbrock_gradient(x)
+        return s
+
+    @njit
+    def reverse(x):
+        s = np.zeros(x.size)
+        for _ in range(CALLS):
+            s += by_reverse(x)
+        return s
+
+    return Problem(
+        name=f"small-arrays-{n}",
+        title=f"Rosenbrock NumPy style, n = {n}, {CALLS:,} gradients in compiled code",
+        primal=primal,
+        args=(x,),
+        reference=lambda: CALLS * rosenbrock_gradient(x),
+        candidates=[
+            by_hand(hand, x),
+            Candidate("dualtape", "reverse", lambda: Call(reverse, (x,))),
+        ],
+    )
+
+
+def second_order_problem():
+    """Return a Hessian-vector product of a large array expression."""
+    x = point(100_000)
+    (v,) = directions((x,))
+
+    def jax_product(jax, jnp):
+        gradient = jax.grad(written_with(jnp))
+        return lambda x, v: jax.jvp(gradient, (x,), (v,))[1]
+
+    return Problem(
+        name="rosenbrock-arrays-hvp",
+        title=f"Rosenbrock NumPy style, n = {x.size:,}: Hessian-vector product",
+        primal=rosenbrock_arrays,
+        args=(x,),
+        reference=lambda: rosenbrock_product(x, v),
+        candidates=[
+            Candidate("dualtape", "auto", lambda: Call(ad.hvp(rosenbrock_arrays), (x, v))),
+            by_jax(jax_product, x, v),
+        ],
+    )
+
+
+def rosenbrock_product(x, v):
+    """Return the Hessian of Rosenbrock's function times a vector."""
+    out = np.zeros_like(x)
+    a, b, va, vb = x[:-1], x[1:], v[:-1], v[1:]
+    out[:-1] += (1200.0 * a**2 - 400.0 * b + 2.0) * va - 400.0 * a * vb
+    out[1:] += 200.0 * vb - 400.0 * a * va
+    return out
 
 
 def matrix(n):
@@ -231,6 +343,9 @@ def problems(small=False):
         yield gradient_problem(*case)
         yield jvp_problem(*case)
     yield from whole_problems()
+    yield logistic_problem()
+    yield from map(small_problem, (4, 10, 100))
+    yield second_order_problem()
 
 
 def bench_arrays(run, case):

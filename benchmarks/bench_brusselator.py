@@ -10,7 +10,7 @@ from numba import njit
 from scipy import sparse
 
 import dualtape as ad
-from dualtape.coloring import row_coloring, transpose
+from dualtape.sparse.coloring import row_coloring, transpose
 
 from .peers import by_autograd, by_casadi, by_jax, by_torch
 from .problem import Call, Candidate, Problem, by_dualtape, by_hand
@@ -275,7 +275,7 @@ def jacobian_problem(n):
         candidates=[
             Candidate("hand", "", by_entries),
             of("auto", lambda: ad.sparse_jacobian(f), x),
-            of("in place", lambda: ad.sparse_jacobian(in_place, out=1), x),
+            of("in place", lambda: ad.sparse_jacobian(in_place, output_argnum=1), x),
             of("prepared", lambda: ad.prepare_sparse_jacobian(f, x), x),
             *(jacobian_peers(x) if n == COMPARED else []),
         ],

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from .runner import CONTROL, HARNESS, UNIT, spread
-from .targets import TARGETS, verdict
+from .targets import IN_THE_WAY, TARGETS, verdict
 
 FOLDER = Path(__file__).parent
 RESULTS, README = FOLDER / "RESULTS.md", FOLDER.parent / "README.md"
@@ -20,11 +20,18 @@ SUMMARY = (
     "lennard-jones",
     "mixture-matrix",
     "mixture-loop",
+    "logistic",
+    "matvec-gradient",
     "lotka-volterra",
     "brusselator-jacobian-32",
     "brusselator-product-32",
     "pollu",
     "pinn",
+    "rosenbrock-arrays-jvp",
+    "mixture-matrix-jvp",
+    "pinn-jvp",
+    "matvec-jvp",
+    "rosenbrock-arrays-hvp",
     "minimize-trust-exact-10",
     "minimize-BFGS-10",
     "bdf-rober",
@@ -71,6 +78,23 @@ def cell(measurement, library):
     return "-" if label is None else number(measurement.ratio(label).median)
 
 
+def first_in(measurement):
+    """Return the library with the smallest ratio, without what is written by hand."""
+    labels = {library: best(measurement, library) for library in LIBRARIES if library != "hand"}
+    ratios = {k: measurement.ratio(label).median for k, label in labels.items() if label}
+    return min(ratios, key=ratios.get, default="-")
+
+
+def not_first(run):
+    """Yield what stands in the way where another library is first."""
+    for name in SUMMARY:
+        if name in run and run[name].seconds:
+            first = first_in(run[name])
+            if first not in ("dualtape", "-"):
+                reason = IN_THE_WAY.get(name, "not looked into")
+                yield f"* {run[name].problem.title}, {first}: {reason}"
+
+
 def summary(run, about):
     """Return the lines of the short table that also stands in the README."""
     rows = [
@@ -78,6 +102,7 @@ def summary(run, about):
             run[name].problem.title,
             quantity(run[name].time(UNIT).median),
             *(cell(run[name], library) for library in LIBRARIES),
+            first_in(run[name]),
         ]
         for name in SUMMARY
         if name in run and run[name].seconds
@@ -89,7 +114,7 @@ def summary(run, about):
         "derivative written by hand under `@njit`; *dualtape*: the default mode; others: their "
         "fastest form. The last rows are whole SciPy runs over runs with hand-written derivatives.",
         "",
-        *table(["", "function", *LIBRARIES], rows),
+        *table(["", "function", *LIBRARIES, "first"], rows),
         END,
     ]
 
@@ -170,6 +195,10 @@ def document(run, about, command):
         "## Summary",
         "",
         *summary(run, about),
+        "",
+        "## Rows in which another library is first",
+        "",
+        *not_first(run),
         "",
         "## Targets",
         "",

@@ -12,7 +12,8 @@ CHOICES = [(2, 1), (4, 2), (8, 2), (8, 3), (12, 2), (12, 3), (12, 6), (16, 3), (
 
 def measure(k_max, keep):
     """Print the ratios for one choice."""
-    from dualtape import elementary, pending  # set before anything is compiled
+    from dualtape.analysis import record_points  # set before anything is compiled
+    from dualtape.numbers import registration
 
     from .bench_lennard_jones import bodies, lennard_jones
     from .bench_ode import INPUTS, lotka_volterra, smoother
@@ -20,7 +21,7 @@ def measure(k_max, keep):
     from .machine import pin
 
     pin()
-    elementary.K_MAX, pending.KEEP = k_max, keep
+    registration.K_MAX, record_points.KEEP = k_max, keep
     cases = (
         (rosenbrock, point(1000)),
         (lennard_jones, bodies()),

@@ -2,7 +2,7 @@
 
 from numba.core.runtime import rtsys
 
-from dualtape import symbols
+from dualtape.backend import symbols
 
 
 def live_allocations():

@@ -14,7 +14,7 @@ import mpmath as mp
 import numba
 import numpy as np
 
-from dualtape._rule import Rule
+from dualtape.rules.rule import Rule
 
 DIGITS = 60
 RTOL_RULE = 1e-9  # a 4th-order stencil is good to 1e-11; wrong rules are off by far more than 1e-9

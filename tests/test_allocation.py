@@ -6,7 +6,7 @@ import pytest
 from numba.core import event
 
 import dualtape as ad
-from dualtape.allocation import (
+from dualtape.backend.allocation import (
     clear_items,
     copy_items,
     empty_array,

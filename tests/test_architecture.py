@@ -4,7 +4,7 @@ import ast
 import doctest
 import importlib
 import inspect
-import pkgutil
+import itertools
 import re
 import subprocess
 import sys
@@ -16,84 +16,98 @@ import dualtape
 
 SOURCE = Path(dualtape.__file__).parent
 ROOT = Path(__file__).parent.parent
-FLOORS = [
-    [
-        "errors", "interrupts", "forking", "symbols", "loading", "identity", "restoring",
-        "diskcache", "store", "apart", "linking", "_jit", "_rule", "known", "rules", "special",
-        "reach", "cells", "fingerprint", "snapshots", "memory", "positional", "schedule",
-        "coloring", "allocation", "verbose", "boxing",
-    ],
-    ["byvalue", "partials", "emit", "guard", "numbertype", "jets", "tape", "pool", "recording"],
-    ["number", "dual", "hyperdual", "active"],
-    [
-        "elementary", "watched", "absent", "mapped", "members", "base_two", "constructors", "seed",
-        "read", "conversion", "arraykernels", "kinks", "ordering", "bytecounts",
-        "combining", "filling", "arrays", "elementwise", "elementblock", "elementloop", "stencil",
-        "relaxations", "sweeps", "adjoints", "blocks", "borrowing", "matmul", "replay",
-        "fortran", "layouts", "blas", "lapack", "planes", "solving", "determinants", "symmetric",
-        "linalg", "dependence", "elimination",
-    ],
-    [
-        "fresh", "showing", "aliasing", "effects", "views", "casting", "increments", "pending",
-        "labels", "scalars", "influence", "wild", "squares", "plainly",
-        "fusion", "lists", "inference", "choice", "activation", "celled", "users", "activate",
-        "plan", "travel", "draws", "run", "outputs", "forward", "second",
-        "reverse", "over_reverse", "pullback", "recomputing", "loop", "alternative", "retell",
-        "failing", "pipeline", "driver", "live", "rulemaking", "making", "named", "modes",
-        "sparse_reverse",
-    ],
-    [
-        "flattening", "products", "transforms", "calling", "score", "testing", "recorder", "graph",
-        "checkpointing", "sparse", "sparse_second", "composed", "primal", "linear",
-        "newton", "implicit",
-    ],
-    [
-        "forms", "memoize", "constraints", "minimizing", "optimize",
-        "implicitmethods", "states", "sensitivity", "adjoint", "quadrature", "integrate",
-        "precompile",
-    ],
-]  # fmt: skip
-MODULES = sorted(module.name for module in pkgutil.iter_modules([str(SOURCE)]))
+ORDER = [
+    "errors",
+    "backend",
+    "rules",
+    "functions",
+    "tape",
+    "numbers",
+    "reverse",
+    "arrays",
+    "linalg",
+    "analysis",
+    "twin",
+    "drivers",
+    ("sparse", "transforms", "recording"),
+    "implicit",
+    "solvers",
+    ("optimize", "integrate"),
+    "precompile",
+]
+"""Packages and single modules, lowest first: what one imports stands before it; those of one place
+do not import each other."""
+APART = {("analysis", "linalg"), ("twin", "linalg")}
+"""Imports that the order would allow: twins find linear algebra in Numba's registry only."""
+RANK = {
+    name: rank
+    for rank, names in enumerate(ORDER)
+    for name in ((names,) if isinstance(names, str) else names)
+}
+FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
+MODULES = {".".join(path.relative_to(SOURCE).with_suffix("").parts): path for path in FILES}
+MODULES = {name.removesuffix(".__init__"): path for name, path in MODULES.items()}
+TREES = {name: ast.parse(path.read_text()) for name, path in MODULES.items()}
+PACKAGES = sorted(name for name, path in MODULES.items() if path.name == "__init__.py")
+FACES = ("optimize", "integrate")
+"""Packages that users import by name: their docstrings and `__all__` are the users' own."""
 LARGEST_FILE = 450
 PUBLIC = [name for name in dir(dualtape) if not name.startswith("_")]
 PUBLIC = [name for name in PUBLIC if not inspect.ismodule(getattr(dualtape, name))]
 
 
+def package_of(name):
+    return name.partition(".")[0]
+
+
 def imports_of(name):
-    """Return the package's own modules that a module imports."""
-    tree = ast.parse((SOURCE / f"{name}.py").read_text())
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.level == 1:
-            if node.module:
-                found.add(node.module)
-            else:
-                found.update(alias.name for alias in node.names)
+    """Return the package's own modules that a module imports, with the names it uses of each."""
+    found = {}
+    folder = name.split(".") if name in PACKAGES else name.split(".")[:-1]
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            parts = folder[: len(folder) - node.level + 1]
+            source = ".".join([*parts, *([node.module] if node.module else [])])
+            for alias in node.names:
+                whole = f"{source}.{alias.name}".removeprefix(".")
+                if whole in MODULES:
+                    used = attributes_of(alias.asname or alias.name, TREES[name])
+                    found.setdefault(whole, set()).update(used)
+                else:
+                    found.setdefault(source, set()).add(alias.name)
     return found
 
 
-def floor_of(name):
-    return next(i for i, names in enumerate(FLOORS) if name in names)
+def attributes_of(module, tree):
+    nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Attribute))
+    return {n.attr for n in nodes if isinstance(n.value, ast.Name) and n.value.id == module}
 
 
-def test_every_module_has_a_floor():
-    assert sorted(name for names in FLOORS for name in names) == MODULES
+def open_names(package):
+    """Return what a package's table of contents lets others use: names, by module."""
+    module = importlib.import_module(f"dualtape.{package}")
+    return {f"{package}.{name}": set(names.split()) for name, names in module.OPEN.items()}
+
+
+def test_the_order_has_every_package_and_nothing_else():
+    assert set(RANK) == {package_of(name) for name in MODULES}
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_imports_point_downward(name):
-    for other in imports_of(name):
-        assert floor_of(other) <= floor_of(name), f"{name} imports {other} from a higher floor"
+    own = package_of(name)
+    for other in map(package_of, imports_of(name)):
+        assert other == own or RANK[other] < RANK[own], f"{name} imports from {other}"
+        assert (own, other) not in APART, f"{name} imports from {other}"
 
 
 def test_no_import_cycles():
-    graph = {name: imports_of(name) for name in MODULES}
     done = set()
 
     def visit(name, path):
         assert name not in path, " -> ".join([*path, name])
         if name not in done:
-            for other in graph[name]:
+            for other in imports_of(name):
                 visit(other, [*path, name])
             done.add(name)
 
@@ -101,14 +115,30 @@ def test_no_import_cycles():
         visit(name, [])
 
 
+def test_packages_open_what_others_use_and_no_more():
+    used = {}
+    for name in MODULES:
+        for other, names in imports_of(name).items():
+            if package_of(other) != package_of(name) and "." in other:
+                used.setdefault(other, set()).update(names)
+    tables = [open_names(p) for p in PACKAGES if p not in FACES]
+    assert used == {name: names for table in tables for name, names in table.items()}
+
+
+@pytest.mark.parametrize("name", [p for p in PACKAGES if p not in FACES])
+def test_the_contents_of_a_package_name_its_modules(name):
+    doc = ast.get_docstring(TREES[name])
+    inside = [m.partition(".")[2] for m in MODULES if m.startswith(f"{name}.")]
+    assert [m for m in inside if f"`{m}`" not in doc] == []
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_file_size_and_docstring(name):
-    text = (SOURCE / f"{name}.py").read_text()
-    assert len(text.splitlines()) <= LARGEST_FILE
-    assert ast.get_docstring(ast.parse(text)), f"{name} has no module docstring"
+    assert len(MODULES[name].read_text().splitlines()) <= LARGEST_FILE
+    assert ast.get_docstring(TREES[name]), f"{name} has no module docstring"
 
 
-@pytest.mark.parametrize("name", ["optimize", "integrate"])
+@pytest.mark.parametrize("name", FACES)
 def test_faces_of_scipy_are_documented(name):
     """They are imported by name: SciPy is not loaded with the package."""
     module = importlib.import_module(f"dualtape.{name}")
@@ -134,7 +164,7 @@ def test_faces_of_scipy_are_loaded_when_used():
         "print(before, ad.optimize.__name__, ad.integrate.solve_ivp.__module__)"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.split() == ["False", "dualtape.optimize", "dualtape.integrate"]
+    assert found.stdout.split() == ["False", "dualtape.optimize", "dualtape.integrate.faces"]
     with pytest.raises(AttributeError, match="has no attribute 'optimise'"):
         dualtape.optimise  # noqa: B018
 
@@ -179,19 +209,16 @@ def test_public_functions_say_what_they_take_and_show_an_example(name):
     assert all(p.annotation is not p.empty for p in parameters)
 
 
-# Their modules have quick tests, or the README shows the same.
-SLOW_EXAMPLES = (
-    "checkpointing", "graph", "implicit", "integrate", "products", "recorder", "relaxations",
-    "score", "sensitivity", "sparse", "sparse_second",
-)  # fmt: skip
+SLOW_EXAMPLES = {"sparse", "transforms", "recording", "implicit", "integrate"}
+"""Their modules have quick tests, or the README shows the same."""
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(n, marks=pytest.mark.slow) if n in SLOW_EXAMPLES else n
-        for n in MODULES
-        if re.search(r"^ +>>> ", (SOURCE / f"{n}.py").read_text(), re.MULTILINE)
+        pytest.param(n, marks=pytest.mark.slow) if package_of(n) in SLOW_EXAMPLES else n
+        for n, path in MODULES.items()
+        if re.search(r"^ +>>> ", path.read_text(), re.MULTILINE)
     ],
 )
 def test_examples_in_docstrings(name):
@@ -200,11 +227,37 @@ def test_examples_in_docstrings(name):
     assert results.failed == 0
 
 
-def test_floors_in_the_contributing_guide():
+def test_the_picture_in_the_contributing_guide():
     text = (ROOT / "CONTRIBUTING.md").read_text()
-    for i, names in enumerate(FLOORS):
-        [line] = re.findall(rf"^    {i}  (.*(?:\n       .*)*)$", text, re.MULTILINE)
-        assert line.split() == names
+    picture = text.partition("\n## Packages\n")[2].partition("\n## ")[0]
+    drawn = [line.split()[0] for line in re.findall(r"^    (\S.*)$", picture, re.MULTILINE)]
+    assert drawn == list(RANK)
+
+
+def places_in_the_readme():
+    """Return (file, function) of the places between grad(f)(x) and sin, for both modes."""
+    section = (ROOT / "README.md").read_text().partition("\n## Reading the code\n")[2]
+    section = section.partition("\n## ")[0]
+    lists = re.split(r"^1\. ", section, flags=re.MULTILINE)[1:]
+    pattern = r"(?:^\d\. |\A)`([\w/]+)\.py`: `(\w+)`"
+    return [re.findall(pattern, text, re.MULTILINE) for text in lists]
+
+
+def test_the_places_in_the_readme_exist_and_each_names_the_next():
+    forward, backward = places_in_the_readme()
+    assert len(forward) == len(backward) == 5
+    assert forward[4:] == [("numbers/number", "_apply_rule")]
+    for places in (forward, backward):
+        for file, function in places:
+            tree = TREES[file.replace("/", ".")]
+            names = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
+            assert function in names, f"{file}.py has no {function}"
+        for (file, _), (other, function) in itertools.pairwise(places):
+            text = MODULES[file.replace("/", ".")].read_text()
+            module = other.rpartition("/")[2]
+            assert re.search(rf"\b{module}(\.{function}\b| import )|\b{function}\b", text), (
+                f"{file}.py does not name {other}.{function}"
+            )
 
 
 def test_runtime_dependencies_are_three():
@@ -214,4 +267,4 @@ def test_runtime_dependencies_are_three():
 
 
 def test_formulas_never_use_fastmath():
-    assert not [p.name for p in SOURCE.glob("*.py") if "fastmath=True" in p.read_text()]
+    assert not [path for path in FILES if "fastmath=True" in path.read_text()]

@@ -6,20 +6,22 @@ import pytest
 from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
 import dualtape as ad
-from dualtape import blas, lapack, layouts, matmul
-from dualtape.allocation import empty_array
+from dualtape.arrays import blas
+from dualtape.backend.allocation import empty_array
+from dualtape.linalg import lapack
+from dualtape.numbers import layouts
 
 SIZES = [0, 1, 3, 9]  # products of some are left to loops, others to BLAS
 
 
 @numba.njit
 def plain(a, b):
-    return blas.plain_product(a, b)
+    return blas.matrix_product(a, b)
 
 
 @numba.njit
 def careful(a, b):
-    return matmul.times(a, b)
+    return blas.careful_product(a, b)
 
 
 def padded(a, around):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import dualtape as ad
-from dualtape.showing import Effects
+from dualtape.analysis.sharing import Effects
 
-N = 40
+N = 100
 RNG = np.random.default_rng(11)
 A = RNG.normal(size=(N, N))
 X = RNG.normal(size=N)
@@ -178,7 +178,9 @@ def test_a_tape_forgets_what_it_borrowed():
 
 def test_this_file_would_see_a_missing_copy(monkeypatch):
     """With all arguments borrowed, also those written to, the gradient is one of zeros."""
-    monkeypatch.setattr("dualtape.plan.effects_on", lambda function, arg_types: Effects())
+    monkeypatch.setattr(
+        "dualtape.drivers.signature.effects_on", lambda function, arg_types: Effects()
+    )
 
     def f(a, x):
         y = a @ x

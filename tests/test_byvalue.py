@@ -15,8 +15,8 @@ from numba.core import types
 from numba.core.runtime import _nrt_python, rtsys
 
 from dualtape import HyperDual, VectorDual
-from dualtape.byvalue import ByValueInstance
-from dualtape.numbertype import NumberType, member_type
+from dualtape.backend.value_struct import ByValueInstance
+from dualtape.numbers.types import NumberType, member_type
 
 NUMBERS = {
     "VectorDual1": VectorDual(1.25, [1.0]),

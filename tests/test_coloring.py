@@ -6,7 +6,7 @@ import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dualtape import coloring
+from dualtape.sparse import coloring
 
 
 def arrow(n):

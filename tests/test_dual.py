@@ -18,8 +18,8 @@ from numba.typed import Dict, List
 
 import dualtape as ad
 from dualtape import HyperDual, IntegerConversionError, MixedNumbersError, VectorDual
-from dualtape.partials import Partials
-from dualtape.rules import RULES
+from dualtape.numbers.partials import Partials
+from dualtape.rules.table import RULES
 
 njit_numpy = numba.njit(error_model="numpy")
 

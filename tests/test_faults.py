@@ -33,7 +33,7 @@ import numba, numpy as np
 from numba.core.registry import cpu_target
 from numba.core.runtime import _nrt_python, rtsys
 import dualtape as ad
-from dualtape import symbols
+from dualtape.backend import symbols
 
 count, fails_at, kept = 0, None, []
 
@@ -142,7 +142,7 @@ for name, g in derivatives.items():
                 faults.append(f"wrong after {k} of {total}")
             if leased() != taken:
                 faults.append(f"leased after {k} of {total}")
-        if refused == 0 or refused < total:
+        if refused < total:  # a gradient by numbers on a pooled tape allocates nothing
             faults.append(f"{refused} of {total} raised")
         for slot in range(symbols.SLOTS):
             symbols.TAPES[1 + 2 * slot] = 0
@@ -248,7 +248,7 @@ PHASES = {
     "number of arguments": (lambda: in_reverse(2.0), TypeError, lambda: in_reverse(2.0, 3.0, 0)),
     "shape of a cotangent": (
         lambda: pulled_back(np.ones(3)),
-        ad.ArgumentError,
+        ad.ArgumentValueError,
         lambda: pulled_back(np.ones(2)),
     ),
     "a solver in Python": (lambda: root_gradient(9.0), ValueError, lambda: root_gradient(4.0)),

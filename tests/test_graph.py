@@ -8,7 +8,7 @@ import pytest
 
 import dualtape as ad
 from dualtape.errors import ArgumentError
-from dualtape.graph import LARGEST
+from dualtape.recording.graph import LARGEST
 
 
 def polynomial(x, y):

@@ -10,8 +10,8 @@ from algebra import LAWS, RTOL_ALGEBRA, assert_same, flat, same_bits
 from numba.core.errors import NumbaError
 
 from dualtape import HyperDual, IntegerConversionError, MixedNumbersError, VectorDual
-from dualtape.partials import Partials
-from dualtape.rules import RULES
+from dualtape.numbers.partials import Partials
+from dualtape.rules.table import RULES
 
 njit_numpy = numba.njit(error_model="numpy")
 

@@ -8,8 +8,9 @@ import pytest
 from numba.core import types
 from numba.extending import intrinsic
 
-from dualtape import _jit, diskcache, identity, seed
-from dualtape.identity import NoIdentityError
+from dualtape.backend import disk_cache, identity, jit
+from dualtape.backend.identity import NoIdentityError
+from dualtape.numbers import access
 
 
 def test_values_that_describe_themselves():
@@ -20,10 +21,12 @@ def test_values_that_describe_themselves():
 
 
 def test_functions_of_modules_have_their_place():
-    assert identity.identity(diskcache.folder) == "dualtape.diskcache:folder"
+    assert identity.identity(disk_cache.folder) == "dualtape.backend.disk_cache:folder"
     assert identity.identity(np.sin) == "numpy:sin"
     assert identity.identity(operator.mul) == "_operator:mul"
-    assert identity.identity(seed.seed_array).startswith("kernel dualtape.seed:seed_array:")
+    assert identity.identity(access.seed_array).startswith(
+        "kernel dualtape.numbers.access:seed_array:"
+    )
 
 
 def made(value):
@@ -36,7 +39,7 @@ def made(value):
 
 def test_closures_are_told_apart_by_what_they_hold():
     described = {
-        identity.identity(made(v)) for v in (1, 2, types.float32, seed.seed_array, made(1))
+        identity.identity(made(v)) for v in (1, 2, types.float32, access.seed_array, made(1))
     }
     assert len(described) == 5
     assert identity.identity(made(1)) == identity.identity(made(1))
@@ -50,7 +53,7 @@ def test_closures_are_told_apart_by_what_they_hold():
         np.ones(2),
         functools.partial(made, 1),
         lambda x: x,  # of a user's: the place in the source does not say what it reads
-        types.Dispatcher(_jit.kernel(made(1))._dispatcher),
+        types.Dispatcher(jit.kernel(made(1))._dispatcher),
     ],
 )
 def test_what_does_not_describe_itself_has_no_identity(value):
@@ -66,7 +69,9 @@ def test_intrinsics_are_told_apart_by_their_definition():
 
     with pytest.raises(NoIdentityError):  # of a user's
         identity.identity(intrinsic(definition))
-    assert identity.identity(seed.flat_view).startswith("intrinsic dualtape.seed:flat_view")
+    assert identity.identity(access.flat_view).startswith(
+        "intrinsic dualtape.numbers.access:flat_view"
+    )
 
 
 @pytest.mark.parametrize("text", ["<f at 0x7f>", "Tape#7f35"])

@@ -16,7 +16,7 @@ from algebra import flat, same, same_bits
 from references import DIGITS, REFERENCES, draw, evaluate
 
 import dualtape as ad
-from dualtape.rules import RULES
+from dualtape.rules.table import RULES
 
 EPS = 2.0**-52
 # Each term of a mixed second derivative is a product of three factors; the sum has up to four.

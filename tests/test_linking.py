@@ -8,9 +8,9 @@ import pytest
 from numba.core.compiler import CompileResult
 
 import dualtape as ad
-from dualtape._jit import entry, internal, kernel
-from dualtape.activate import twin
-from dualtape.linking import InternalLibrary
+from dualtape.backend.jit import entry, internal, kernel
+from dualtape.backend.linking import InternalLibrary
+from dualtape.twin.activation import twin
 
 
 def square(x):

@@ -57,7 +57,7 @@ from numba.np import arrayobj, npyimpl
 from numba.np.ufunc.array_exprs import RewriteArrayExprs
 from numba.np.unsafe.ndarray import empty_inferred
 
-from dualtape.linking import ENVIRONMENT
+from dualtape.backend.linking import ENVIRONMENT
 
 
 def assert_parameters(function, expected, user):
@@ -85,7 +85,7 @@ def add_one(x):
 
 
 def test_inference_asks_the_map_of_its_variables():
-    assert_parameters(TypeVar.add_type, ["self", "tp", "loc"], "inference")
+    assert_parameters(TypeVar.add_type, ["self", "tp", "loc"], "twin.inference")
     assert_has(
         TypeInferer, ["seed_argument", "build_constraint", "propagate", "unify"], "inference"
     )
@@ -124,7 +124,9 @@ def test_a_dispatcher_asks_the_object_in_its_attribute_cache():
             self.saved.append(cres.signature)
 
     function = numba.njit(add_one)
-    assert type(function._cache) is NullCache, "dualtape._jit tells by this that nothing is cached"
+    assert type(function._cache) is NullCache, (
+        "dualtape.backend.jit tells by this that nothing is cached"
+    )
     function._cache = Recorder()
     assert function(1.0) == 2.0
     assert Recorder.asked == [(types.float64,)]
@@ -132,7 +134,7 @@ def test_a_dispatcher_asks_the_object_in_its_attribute_cache():
 
 
 def test_a_function_cache_finds_entries_by_index_key(tmp_path, monkeypatch):
-    assert_parameters(FunctionCache._index_key, ["self", "sig", "codegen"], "_jit")
+    assert_parameters(FunctionCache._index_key, ["self", "sig", "codegen"], "backend.jit")
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
 
     class Stamped(FunctionCache):
@@ -163,10 +165,10 @@ def test_a_library_can_be_linked_without_machine_code():
         "_reload_init", "_dynamic_globals", "_shared_module", "_finalized",
     ]  # fmt: skip
     library = JITCodeLibrary(cpu_target.target_context.codegen(), "empty")
-    assert_has(library, names, "linking")
-    assert_has(library._codegen, ["_engine", "_tm", "_create_empty_module"], "linking")
-    assert_has(library._codegen._engine, ["add_module", "finalize_object"], "linking")
-    assert_parameters(CompilerBase.compile_extra, ["self", "func"], "linking")
+    assert_has(library, names, "backend.linking")
+    assert_has(library._codegen, ["_engine", "_tm", "_create_empty_module"], "backend.linking")
+    assert_has(library._codegen._engine, ["add_module", "finalize_object"], "backend.linking")
+    assert_parameters(CompilerBase.compile_extra, ["self", "func"], "backend.linking")
     assert RuntimeLinker.PREFIX == ".numba.unresolved$"
     code = numba.njit(add_one)
     code(1.0)
@@ -190,7 +192,7 @@ def test_the_dispatcher_takes_a_compiler():
         "activate",
     )
     function = numba.njit(nogil=True)(add_one)
-    assert_has(function, ["py_func", "targetoptions", "overloads", "stats"], "activate")
+    assert_has(function, ["py_func", "targetoptions", "overloads", "stats"], "twin.activation")
     assert function.targetoptions["nogil"] is True
 
 
@@ -293,7 +295,9 @@ def test_passes_are_pairs_of_a_class_and_a_description():
         def define_pipelines(self):
             manager = DefaultPassBuilder.define_nopython_pipeline(self.state)
             seen.extend(step for step, _ in manager.passes)
-            assert_has(self.state.flags, ["no_cpython_wrapper", "no_cfunc_wrapper"], "pipeline")
+            assert_has(
+                self.state.flags, ["no_cpython_wrapper", "no_cfunc_wrapper"], "drivers.pipeline"
+            )
             return [manager]
 
     function = CPUDispatcher(add_one, targetoptions={"nopython": True}, pipeline_class=Compiler)
@@ -304,14 +308,16 @@ def test_passes_are_pairs_of_a_class_and_a_description():
 
 def test_the_rewrite_of_array_expressions_runs_after_inference():
     assert RewriteArrayExprs in rewrite_registry.rewrites["after-inference"], (
-        "dualtape.activate puts its own in place of this rewrite where active numbers are"
+        "dualtape.twin.activation puts its own in place of this rewrite where active numbers are"
     )
     parameters = ["self", "instr", "expr", "target_name"]
-    assert_parameters(RewriteArrayExprs._match_array_expr, parameters, "fusion")
-    assert_parameters(Rewrite.match, ["self", "func_ir", "block", "typemap", "calltypes"], "fusion")
+    assert_parameters(RewriteArrayExprs._match_array_expr, parameters, "twin.fusion")
+    assert_parameters(
+        Rewrite.match, ["self", "func_ir", "block", "typemap", "calltypes"], "twin.fusion"
+    )
     assert not RewriteRegistry().rewrites["after-inference"]
-    assert_parameters(RewriteRegistry.apply, ["self", "kind", "state"], "activate")
-    assert_has(PostProcessor, ["run", "remove_dels"], "activate")
+    assert_parameters(RewriteRegistry.apply, ["self", "kind", "state"], "twin.activation")
+    assert_has(PostProcessor, ["run", "remove_dels"], "twin.activation")
 
 
 def test_expressions_of_other_kinds_are_lowered_by_special_ops():
@@ -322,8 +328,10 @@ def test_expressions_of_other_kinds_are_lowered_by_special_ops():
 
 def test_calls_have_attributes():
     convention = cpu_target.target_context.call_conv
-    assert "attrs" in inspect.signature(convention.call_function).parameters, "emit.call_apart"
-    assert "noinline" in CallInstrAttributes._known, "emit.call_apart"
+    assert "attrs" in inspect.signature(convention.call_function).parameters, (
+        "backend.calls.call_apart"
+    )
+    assert "noinline" in CallInstrAttributes._known, "backend.calls.call_apart"
 
 
 def test_the_frontend_returns_ir_without_types():
@@ -343,17 +351,19 @@ def test_the_frontend_returns_ir_without_types():
 
 
 def test_ir_nodes_are_built_as_the_package_builds_them():
-    assert_parameters(ir.Var.__init__, ["self", "scope", "name", "loc"], "activate")
-    assert_parameters(ir.Assign.__init__, ["self", "value", "target", "loc"], "activate")
-    assert_parameters(ir.Global.__init__, ["self", "name", "value", "loc"], "activate")
-    assert_parameters(ir.Const.__init__, ["self", "value", "loc"], "pipeline")
-    assert_parameters(ir.Arg.__init__, ["self", "name", "index", "loc"], "pipeline")
-    assert_parameters(ir.Return.__init__, ["self", "value", "loc"], "pipeline")
-    assert_parameters(ir.Block.__init__, ["self", "scope", "loc"], "pipeline")
-    assert_parameters(ir.Expr.call, ["func", "args", "kws", "loc"], "activate")
-    assert_parameters(ir.Expr.cast, ["value", "loc"], "pipeline")
-    assert_parameters(ir.Expr.build_tuple, ["items", "loc"], "pipeline")
-    assert_parameters(ir.Expr.static_getitem, ["value", "index", "index_var", "loc"], "pipeline")
+    assert_parameters(ir.Var.__init__, ["self", "scope", "name", "loc"], "twin.activation")
+    assert_parameters(ir.Assign.__init__, ["self", "value", "target", "loc"], "twin.activation")
+    assert_parameters(ir.Global.__init__, ["self", "name", "value", "loc"], "twin.activation")
+    assert_parameters(ir.Const.__init__, ["self", "value", "loc"], "drivers.pipeline")
+    assert_parameters(ir.Arg.__init__, ["self", "name", "index", "loc"], "drivers.pipeline")
+    assert_parameters(ir.Return.__init__, ["self", "value", "loc"], "drivers.pipeline")
+    assert_parameters(ir.Block.__init__, ["self", "scope", "loc"], "drivers.pipeline")
+    assert_parameters(ir.Expr.call, ["func", "args", "kws", "loc"], "twin.activation")
+    assert_parameters(ir.Expr.cast, ["value", "loc"], "drivers.pipeline")
+    assert_parameters(ir.Expr.build_tuple, ["items", "loc"], "drivers.pipeline")
+    assert_parameters(
+        ir.Expr.static_getitem, ["value", "index", "index_var", "loc"], "drivers.pipeline"
+    )
     assert mk_unique_var("$plain") != mk_unique_var("$plain")
 
 
@@ -389,14 +399,14 @@ def test_a_function_gets_another_body_by_derive():
 
 
 def test_contexts_learn_of_functions_made_while_compiling():
-    assert_has(cpu_target.typing_context, ["refresh", "_lookup_global"], "activate")
-    assert_has(cpu_target.target_context, ["refresh"], "activate")
+    assert_has(cpu_target.typing_context, ["refresh", "_lookup_global"], "twin.activation")
+    assert_has(cpu_target.target_context, ["refresh"], "twin.activation")
     known = cpu_target.typing_context._lookup_global
     assert known(add_one) is None
     assert known(sum) is not None, "a function with an overload must be known to Numba"
 
 
-# Typing and lowering: elementary, emit, arrays
+# Typing and lowering: numbers and arrays
 
 
 def stub(x, y):
@@ -480,7 +490,9 @@ def test_helpers_that_index_broadcast_operands():
         "context", "builder", "shape", "strides", "data", "layout", "base_type", "ndim",
         "return_val",
     ]  # fmt: skip
-    assert list(npyimpl._ArrayHelper._fields) == fields, "dualtape.arrays passes these in order"
+    assert list(npyimpl._ArrayHelper._fields) == fields, (
+        "dualtape.arrays.registration passes these in order"
+    )
     assert_has(
         npyimpl._ArrayHelper,
         ["create_iter_indices", "load_data", "store_data"],
@@ -509,14 +521,16 @@ def test_memory_is_taken_while_lowering():
         ["self", "builder", "size", "align"],
         "allocation",
     )
-    assert_has(NRTContext, ["meminfo_alloc_aligned_unchecked", "meminfo_data"], "allocation")
+    assert_has(
+        NRTContext, ["meminfo_alloc_aligned_unchecked", "meminfo_data"], "backend.allocation"
+    )
     assert context.get_preferred_array_alignment(types.float64) >= 8
     assert_parameters(
         cgutils.raw_memmove, ["builder", "dst", "src", "count", "itemsize"], "allocation"
     )
-    assert_parameters(cgutils.memset, ["builder", "ptr", "size", "value"], "allocation")
+    assert_parameters(cgutils.memset, ["builder", "ptr", "size", "value"], "backend.allocation")
     for ty in (types.NumberClass(types.uint8), types.DType(types.uint8)):
-        assert isinstance(ty, DTypeSpec), "dualtape.allocation takes it for a dtype"
+        assert isinstance(ty, DTypeSpec), "dualtape.backend.allocation takes it for a dtype"
         assert ty.dtype == types.uint8
 
 
@@ -529,17 +543,21 @@ def test_data_models_have_the_methods_that_partials_define():
         "as_data", "from_data", "as_argument", "from_argument", "as_return", "from_return",
         "load_from_data_pointer", "traverse",
     ):  # fmt: skip
-        assert_has(models.DataModel, [name], "partials")
+        assert_has(models.DataModel, [name], "numbers.partials")
     assert_parameters(
         models.DataModel.load_from_data_pointer, ["self", "builder", "ptr", "align"], "partials"
     )
-    assert_parameters(models.StructModel.__init__, ["self", "dmm", "fe_type", "members"], "byvalue")
-    assert_has(default_manager, ["register", "lookup"], "byvalue")
+    assert_parameters(
+        models.StructModel.__init__, ["self", "dmm", "fe_type", "members"], "backend.value_struct"
+    )
+    assert_has(default_manager, ["register", "lookup"], "backend.value_struct")
 
 
 def test_a_jitclass_is_registered_with_a_class_type_of_ones_own():
     base = jitclass_base
-    assert_parameters(base.register_class_type, ["cls", "spec", "class_ctor", "builder"], "byvalue")
+    assert_parameters(
+        base.register_class_type, ["cls", "spec", "class_ctor", "builder"], "backend.value_struct"
+    )
     assert_parameters(
         types.ClassType.__init__,
         [
@@ -565,26 +583,31 @@ def test_a_jitclass_is_registered_with_a_class_type_of_ones_own():
     assert jitclass.class_type is made[0]
     assert dict(instance_type.struct) == {"x": types.float64}
     assert list(instance_type.jit_methods) == ["__init__"]
-    assert_has(instance_type, ["class_type", "key", "get_reference_type"], "byvalue")
+    assert_has(instance_type, ["class_type", "key", "get_reference_type"], "backend.value_struct")
 
 
 def test_the_registry_of_jitclasses_takes_lowerings():
     registry = jitclass_base.ClassBuilder.class_impl_registry
     assert isinstance(registry, imputils.Registry)
-    assert_has(registry, ["lower", "lower_getattr_generic", "lower_setattr_generic"], "byvalue")
+    assert_has(
+        registry,
+        ["lower", "lower_getattr_generic", "lower_setattr_generic"],
+        "backend.value_struct",
+    )
     assert_parameters(
         jitclass_base.get_attr_impl, ["context", "builder", "typ", "value", "attr"], "byvalue"
     )
-    assert_parameters(jitclass_base._add_linking_libs, ["context", "call"], "byvalue")
 
 
 def test_fields_of_jitclasses_have_mangled_names():
-    assert jitclass_base._mangle_attr("value") == "m_value", "dualtape.emit writes m_ itself"
+    assert jitclass_base._mangle_attr("value") == "m_value", (
+        "dualtape.numbers.emitted writes m_ itself"
+    )
 
 
 def test_helpers_of_code_generation():
     for name in ("alloca_once", "alloca_once_value", "gep", "unpack_tuple", "if_unlikely"):
-        assert_has(cgutils, [name], "partials")
+        assert_has(cgutils, [name], "numbers.partials")
     assert cgutils.false_bit.constant == 0
 
 
@@ -634,7 +657,7 @@ def test_an_exception_while_typing_passes_the_line_being_typed():
     source, start = inspect.getsourcelines(calls)
     expected = start + next(i for i, line in enumerate(source) if "refuse(y)" in line)
     assert [loc.line for loc in found] == [expected], (
-        "no `constraint` with a line in ConstraintNetwork.propagate, which dualtape.retell reads"
+        "ConstraintNetwork.propagate has no `constraint`, which dualtape.twin.messages reads"
     )
 
 
@@ -727,15 +750,19 @@ def test_compiled_code_is_written_as_nine_parts():
     function = numba.njit("float64(float64)")(add_one)
     [result] = function.overloads.values()
     parts = CompileResultCacheImpl.reduce(None, result)
-    assert parts[1:3] == (result.fndesc, result.environment), "dualtape.restoring replaces it"
-    assert isinstance(parts[-1], tuple), "dualtape.restoring replaces the environments in it"
+    assert parts[1:3] == (result.fndesc, result.environment), (
+        "dualtape.backend.cache_entry replaces it"
+    )
+    assert isinstance(parts[-1], tuple), (
+        "dualtape.backend.cache_entry replaces the environments in it"
+    )
     names = list(inspect.signature(CompileResult._rebuild).parameters)
     assert names == [
         "target_context", "libdata", "fndesc", "env", "signature", "objectmode", "lifted",
         "typeann", "reload_init", "referenced_envs",
     ]  # fmt: skip
     assert len(parts) == len(names) - 1
-    assert_has(result.library, ["_final_module"], "restoring")
+    assert_has(result.library, ["_final_module"], "backend.cache_entry")
 
 
 def test_an_environment_is_made_of_globals_and_kept_by_name():
@@ -743,29 +770,31 @@ def test_an_environment_is_made_of_globals_and_kept_by_name():
     made.consts[:] = [1, "two"]
     made.env_name = "name"
     _, parts = made.__reduce__()
-    assert parts == ("somewhere", [1, "two"], "name"), "dualtape.restoring restores these"
-    assert_has(Environment, ["_memo"], "restoring")
+    assert parts == ("somewhere", [1, "two"], "name"), "dualtape.backend.cache_entry restores these"
+    assert_has(Environment, ["_memo"], "backend.cache_entry")
 
 
 def test_the_runtime_is_initialised_by_itself():
-    assert_parameters(rtsys.initialize, ["ctx"], "diskcache")
-    assert_has(cpu_target.target_context.codegen()._engine, ["is_symbol_defined"], "restoring")
+    assert_parameters(rtsys.initialize, ["ctx"], "backend.disk_cache")
+    assert_has(
+        cpu_target.target_context.codegen()._engine, ["is_symbol_defined"], "backend.cache_entry"
+    )
 
 
 def test_both_contexts_are_refreshed_by_a_method_of_their_base():
-    """Signals are held meanwhile, see dualtape.interrupts."""
+    """Signals are held meanwhile, see dualtape.backend.interrupts."""
     for context in (cpu_target.target_context, cpu_target.typing_context):
         [defining] = [cls for cls in type(context).__mro__ if "refresh" in vars(cls)]
         assert defining in (BaseContext, typing.context.BaseContext)
-        assert_parameters(defining.refresh, ["self"], "interrupts")
+        assert_parameters(defining.refresh, ["self"], "backend.interrupts")
 
 
 def test_results_become_python_objects_by_a_table():
     assert boxing.box_tuple, "its import fills the table"
     for cls in (types.Array, types.Tuple, types.UniTuple, types.NamedTuple, types.NamedUniTuple):
-        assert cls in _boxers.functions, "dualtape.boxing replaces it"
-    assert_has(PythonAPI, ["_get_function", "tuple_new", "tuple_setitem", "call"], "boxing")
-    assert_has(EnvironmentManager, ["add_const", "read_const"], "boxing")
+        assert cls in _boxers.functions, "dualtape.backend.boxing replaces it"
+    assert_has(PythonAPI, ["_get_function", "tuple_new", "tuple_setitem", "call"], "backend.boxing")
+    assert_has(EnvironmentManager, ["add_const", "read_const"], "backend.boxing")
 
 
 def test_what_the_type_of_an_argument_raises_is_dropped_by_c_code():
@@ -778,7 +807,7 @@ def test_what_the_type_of_an_argument_raises_is_dropped_by_c_code():
         def _compile_for_args(self, *args, **kws):
             return lambda *args: "compiled"
 
-    assert Asking(add_one)(Unknown()) == "compiled", "dualtape.driver raises it there"
+    assert Asking(add_one)(Unknown()) == "compiled", "dualtape.drivers.dispatcher raises it there"
 
 
 class Unknown:
@@ -807,7 +836,7 @@ def _raise_os_error():
 
 
 def test_wrappers_are_rebuilt_from_object_code_and_bitcode():
-    assert_parameters(CodeLibraryCacheImpl.reduce, ["self", "codelib"], "store")
+    assert_parameters(CodeLibraryCacheImpl.reduce, ["self", "codelib"], "backend.kernel_store")
     assert_parameters(
         inspect.unwrap(CodeLibraryCacheImpl.rebuild), ["self", "target_context", "payload"], "store"
     )
@@ -838,11 +867,11 @@ def test_a_cache_is_what_a_dispatcher_asks_for_code():
 def test_functions_are_named_by_their_number():
     identity = FunctionIdentity.from_function(add_one)
     assert identity.unique_name == f"{identity.func_qualname}${identity.unique_id}"
-    assert_parameters(CompilerBase._compile_bytecode, ["self"], "linking")
+    assert_parameters(CompilerBase._compile_bytecode, ["self"], "backend.linking")
 
 
 def test_overloads_take_their_compiler_from_a_method():
-    assert_parameters(_OverloadFunctionTemplate._get_jit_decorator, ["self"], "_jit")
+    assert_parameters(_OverloadFunctionTemplate._get_jit_decorator, ["self"], "backend.jit")
     assert_parameters(
         make_overload_template,
         ["func", "overload_func", "jit_options", "strict", "inline", "prefer_literal", "kwargs"],
@@ -869,6 +898,6 @@ def test_overloads_take_their_compiler_from_a_method():
 
 def test_machine_code_enters_the_engine_as_an_object_file():
     engine = cpu_target.target_context.codegen()._engine
-    assert_has(engine, ["_ee", "_defined_symbols"], "store")
-    assert_has(engine._ee, ["add_object_file"], "store")
-    assert_has(JITCodeLibrary, ["_optimize_final_module"], "apart")
+    assert_has(engine, ["_ee", "_defined_symbols"], "backend.kernel_store")
+    assert_has(engine._ee, ["add_object_file"], "backend.kernel_store")
+    assert_has(JITCodeLibrary, ["_optimize_final_module"], "backend.standalone")

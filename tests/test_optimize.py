@@ -22,9 +22,9 @@ from scipy.optimize import (
 from scipy.sparse import issparse
 
 import dualtape as ad
-from dualtape import memoize
-from dualtape.constraints import for_trust_constr
 from dualtape.optimize import curve_fit, least_squares, minimize, multistart, root, root_scalar
+from dualtape.optimize.constraints import for_trust_constr
+from dualtape.solvers import evaluation
 
 START = np.array([-1.2, 1.0, 0.7])
 BY_HAND = {"jac": rosen_der, "hess": rosen_hess}
@@ -126,7 +126,7 @@ def test_one_evaluation_for_every_point(monkeypatch):
 
     names = ["value_and_grad", "value_grad_hessian", "hessian"]
     for name in names:
-        monkeypatch.setattr(memoize, name, counted(getattr(memoize, name)))
+        monkeypatch.setattr(evaluation, name, counted(getattr(evaluation, name)))
     for method in ("BFGS", "trust-exact"):
         calls.clear()
         found = minimize(rosenbrock, START, method=method)

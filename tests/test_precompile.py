@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 import dualtape as ad
-from dualtape import diskcache, precompile, verbose
+from dualtape import precompile
+from dualtape.backend import disk_cache, verbose
 
 COUNT = """
 from numba.core import event
 import numpy as np
 import dualtape as ad
-from dualtape.diskcache import DiskCache
+from dualtape.backend.disk_cache import DiskCache
 
 class Names(event.Listener):
     def on_start(self, e):
@@ -119,7 +120,7 @@ def test_a_place_that_cannot_be_written_is_named(fresh_state, monkeypatch, capfd
     def missing():
         raise OSError
 
-    monkeypatch.setattr(diskcache, "folder", missing)
+    monkeypatch.setattr(disk_cache, "folder", missing)
     verbose._say("grad(f)")
     assert "compiling grad(f); nothing is kept" in capfd.readouterr().err
 

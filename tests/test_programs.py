@@ -17,7 +17,7 @@ from programs import comparison, kinds
 from programs.comparison import check, rotating
 from programs.generator import program
 from programs.idioms import FEATURES
-from programs.mutations import MUTATIONS, run_mutated
+from programs.mutations import MUTATIONS, run_mutated, wrong_text
 from programs.program import Argument, Program, flat
 from programs.reference import DiscardError, Reference
 from programs.shrinking import shrunk
@@ -267,6 +267,11 @@ def test_a_script_to_paste_runs():
 
 
 # Wrong versions of the package
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_mutations_find_their_line(name):
+    assert MUTATIONS[name].new in wrong_text(MUTATIONS[name])
 
 
 @pytest.mark.slow

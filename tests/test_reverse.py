@@ -28,7 +28,7 @@ from test_activation import assert_value, copies_of
 from test_lift import NOT_IN_NUMBA
 
 import dualtape as ad
-from dualtape.rules import RULES
+from dualtape.rules.table import RULES
 
 # Reverse mode adds the terms of the chain rule in another order than forward mode.
 RTOL_AGREEMENT = 1e-13

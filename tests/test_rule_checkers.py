@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from references import REFERENCES, check_differences, check_ulps, draw, evaluate, ulp_error
 
-from dualtape.rules import RULES
+from dualtape.rules.table import RULES
 
 SEED = 7
 POINTS = 20

@@ -27,9 +27,9 @@ from references import (
     wide,
 )
 
-from dualtape._rule import RULES as REGISTRY
-from dualtape._rule import Rule, rule
-from dualtape.rules import RULES
+from dualtape.rules.rule import RULES as REGISTRY
+from dualtape.rules.rule import Rule, rule
+from dualtape.rules.table import RULES
 
 SEED = 20240229
 # NumPy's SIMD tanh and CPython's gamma and lgamma differ from the C library's, which Numba calls;

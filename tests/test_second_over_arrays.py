@@ -86,7 +86,7 @@ def test_auto_does_not_depend_on_which_size_came_first(sizes, error, monkeypatch
     def refuse(*_args, **_options):
         raise error("no rule for reverse mode")
 
-    monkeypatch.setattr("dualtape.reverse.gradient_driver", refuse)
+    monkeypatch.setattr("dualtape.drivers.reverse.gradient_driver", refuse)
 
     def f(x):
         return np.sum(x * x)

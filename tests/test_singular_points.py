@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import dualtape as ad
-from dualtape import dual
+from dualtape.numbers import vector_dual
 
 MODES = {
     "forward": lambda f: ad.value_and_grad(f, mode="forward"),
@@ -408,13 +408,13 @@ def test_division_between_scalars_raises_as_in_the_plain_function():
 )
 def test_only_products_of_what_may_be_infinite_are_watched(f, is_watched, monkeypatch):
     guards = []
-    guarded = dual.guarded
+    guarded = vector_dual.guarded
 
     def spy(*args):
         guards.append(args)
         return guarded(*args)
 
-    monkeypatch.setattr(dual, "guarded", spy)
+    monkeypatch.setattr(vector_dual, "guarded", spy)
     ad.grad(numba.njit(f), mode="forward")(np.array([0.3, 0.4]))
     assert bool(guards) == is_watched
 

@@ -25,8 +25,8 @@ from scenarios import (
 )
 
 import dualtape as ad
-from dualtape import symbols
-from dualtape.tape import BLOCK_FIELDS, SMALLEST, Storage
+from dualtape.backend import symbols
+from dualtape.tape.storage import BLOCK_FIELDS, SMALLEST, Storage
 
 CALLS = 1000
 THREADS = 4
@@ -207,6 +207,7 @@ def test_one_tape_serves_every_number_type(rng):
 def test_rows_and_entries_survive_growth(rng):
     tape = Storage(8, 2**40)
     tape.begin(8)
+    tape.scalarized = 1  # all ends of rows are noted
     ends, cols = [], []
     for _ in range(300):
         if rng.uniform() < 0.3:

@@ -18,7 +18,7 @@ from numba import cloudpickle
 
 import dualtape as ad
 from dualtape import integrate, optimize
-from dualtape.products import jvp_function
+from dualtape.transforms.products import jvp_function
 
 SOURCE = Path(ad.__file__).parents[1]
 X = np.array([1.5, 2.0])

@@ -19,10 +19,11 @@ from scenarios import assert_plain
 from test_activation import assert_near, differences_of
 
 import dualtape as ad
-from dualtape import active, recording
-from dualtape.elementary import ELEMENTWISE
-from dualtape.known import CUSTOM_RULES
-from dualtape.scalars import NUMBERS_ONLY
+from dualtape.analysis.scalars import NUMBERS_ONLY
+from dualtape.functions.libraries import CUSTOM_RULES
+from dualtape.numbers import tracked
+from dualtape.numbers.registration import ELEMENTWISE
+from dualtape.tape import statement
 
 # Two functions in one variable are a feature that Numba itself calls experimental.
 pytestmark = pytest.mark.filterwarnings("ignore:First-class function type feature is experimental")
@@ -647,9 +648,9 @@ def test_what_has_no_influence_is_not_recorded(monkeypatch):
 
     def counted(*args):
         emitted.append(args)
-        return recording.statement(*args)
+        return statement.statement(*args)
 
-    monkeypatch.setattr(active, "statement", counted)
+    monkeypatch.setattr(tracked, "statement", counted)
 
     def live_and_dead(x):
         y = np.sin(x[0]) * x[1]

@@ -22,8 +22,8 @@ from numba.typed import Dict, List
 from scenarios import assert_close
 
 import dualtape as ad
-from dualtape.effects import effects_on
-from dualtape.fresh import CONSTRUCTORS, NEW, is_in
+from dualtape.analysis.effects import effects_on
+from dualtape.analysis.fresh import CONSTRUCTORS, NEW, is_in
 
 as_strided = np.lib.stride_tricks.as_strided
 sliding_window_view = np.lib.stride_tricks.sliding_window_view

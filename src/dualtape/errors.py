@@ -2,28 +2,11 @@
 
 Every class derives from the built-in exception that Python itself would raise, so
 ``except TypeError`` keeps working, and from `DualtapeError`, so all of them can be caught
-at once.  An exception raised by the user's function is never one of these: it comes
-through unchanged.
+at once.  Exceptions raised by the user's function are never converted: they propagate
+unchanged.
 """
 
 from __future__ import annotations
-
-__all__ = [
-    "NO_COMPLEX",
-    "ArgumentError",
-    "ArgumentValueError",
-    "ConvergenceError",
-    "DerivativeMismatchError",
-    "DualtapeError",
-    "IntegerConversionError",
-    "MissingRuleError",
-    "MixedNumbersError",
-    "NotScalarError",
-    "PatternError",
-    "SingularJacobianError",
-    "TapeMemoryError",
-    "UnsupportedFunctionError",
-]
 
 
 class DualtapeError(Exception):
@@ -31,33 +14,33 @@ class DualtapeError(Exception):
 
 
 class DualtapeWarning(UserWarning):
-    """A compiled function and its derivatives hold globals that are others by now.
+    """A compiled function and its derivatives use values of globals that have changed since.
 
     Call its ``recompile()``, or pass the value as an argument.
     """
 
 
 class ArgumentError(DualtapeError, TypeError):
-    """An argument of a transform or of a differentiated call is of the wrong kind."""
+    """An argument of a transform or of a differentiated call has the wrong type."""
 
 
 class ArgumentValueError(DualtapeError, ValueError):
-    """An argument is of the right kind, but not its value, its length or its shape."""
+    """An argument has the right type, but a wrong value, length or shape."""
 
 
 class NotScalarError(DualtapeError, TypeError):
-    """A scalar result was needed and the function returned something else."""
+    """The function was expected to return a scalar and returned something else."""
 
 
 class IntegerConversionError(DualtapeError, TypeError):
     """An active number was converted to an integer, which would lose its derivative.
 
-    Use ``int(dualtape.value(x))`` where the conversion is meant (an index into a table, say).
+    Use ``int(dualtape.value(x))`` if the conversion is intended (an index into a table, say).
     """
 
 
 class MixedNumbersError(DualtapeError, TypeError):
-    """Two active numbers of one level but of different kinds met in one operation."""
+    """Two active numbers of the same level but of different types met in one operation."""
 
 
 class MissingRuleError(DualtapeError, TypeError):
@@ -65,7 +48,7 @@ class MissingRuleError(DualtapeError, TypeError):
 
 
 class UnsupportedFunctionError(DualtapeError, TypeError):
-    """The function cannot be compiled: by Numba itself, or not yet with derivatives."""
+    """The function cannot be compiled, by Numba itself or with derivatives."""
 
 
 class DerivativeMismatchError(DualtapeError, AssertionError):
@@ -73,19 +56,19 @@ class DerivativeMismatchError(DualtapeError, AssertionError):
 
 
 class PatternError(DualtapeError, ValueError):
-    """A prepared sparse derivative was called at a point where its pattern is larger."""
+    """A prepared sparse derivative was called at a point where the pattern is larger."""
 
 
 class TapeMemoryError(DualtapeError, MemoryError):
-    """A recording would take more memory than a tape may; see `checkpoint`."""
+    """A recording would exceed the memory limit of a tape; see `checkpoint`."""
 
 
 class ConvergenceError(DualtapeError, RuntimeError):
-    """An iteration or an integration stopped before it reached its result."""
+    """An iteration or an integration stopped before it converged."""
 
 
 class SingularJacobianError(DualtapeError, ArithmeticError):
-    """An equation's Jacobian is singular at its solution, which has no derivative there."""
+    """The Jacobian of an equation is singular at the solution, which has no derivative there."""
 
 
 NO_COMPLEX = (

@@ -1,13 +1,13 @@
 """Compile the kernels of the usual cases ahead: ``python -m dualtape.precompile``.
 
-For container images and continuous integration: afterwards a first derivative compiles what the
-user's function is made of, and finds the kernels on disk.  The usual cases are double precision,
-arrays of up to two dimensions, forward mode, hyper-duals, reverse mode and reverse mode over duals,
-products of matrices, linear systems and sparse Jacobians.
+For container images and continuous integration: afterwards a first derivative only compiles the
+user's function, and finds the kernels on disk.  The usual cases are double precision, arrays of up
+to two dimensions, forward mode, hyper-duals, reverse mode and reverse mode over duals, products of
+matrices, linear systems and sparse Jacobians.
 
-``--target generic`` compiles for every processor of the architecture: an image that is built on one
-machine then runs on others, which use these kernels where they have none for their own processor.
-``--prune`` removes what older versions of the package and of Numba left.
+``--target generic`` compiles for every processor of the architecture: an image built on one machine
+then runs on others, which use these kernels if they have none for their own processor.
+``--prune`` removes the files of older versions of the package and of Numba.
 """
 
 from __future__ import annotations
@@ -23,10 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from .diskcache import GENERIC, folder
-from .verbose import set_verbose
-
-__all__ = ["main"]
+from .backend.disk_cache import GENERIC, folder
+from .backend.verbose import set_verbose
 
 
 def _loop(x: Any) -> Any:
@@ -69,11 +67,11 @@ def _matrices(a: Any) -> Any:
 
 
 def _cases() -> dict[str, list[Callable[[], Any]]]:
-    """Return calls by the name of the kind; each compiles the kernels of one transform."""
-    from .products import derivative, hvp, jvp, vjp
-    from .sparse import sparse_jacobian
-    from .sparse_second import sparse_hessian
-    from .transforms import grad, hessian, jacobian, value_and_grad
+    """Return calls by kind; each compiles the kernels of one transform."""
+    from .sparse.hessian import sparse_hessian
+    from .sparse.jacobian import sparse_jacobian
+    from .transforms.derivatives import grad, hessian, jacobian, value_and_grad
+    from .transforms.products import derivative, hvp, jvp, vjp
 
     few, many = np.linspace(0.4, 1.3, 4), np.linspace(0.4, 1.3, 40)
     table, matrix = np.linspace(0.4, 1.3, 12).reshape(3, 4), np.arange(9.0) ** 1.5 + 1.0
@@ -112,18 +110,18 @@ def _cases() -> dict[str, list[Callable[[], Any]]]:
     }
 
 
-def _kept() -> tuple[int, int]:
-    """Return how many files are in the cache, and their bytes."""
+def _cache_size() -> tuple[int, int]:
+    """Return the number of files in the cache, and their size in bytes."""
     place = folder()
     sizes = [p.stat().st_size for p in place.iterdir()] if place.exists() else []
     return len(sizes), sum(sizes)
 
 
 def prune() -> int:
-    """Remove what other versions of the package, and of its dependencies, left; return bytes.
+    """Remove the files of other versions of the package and its dependencies; return their bytes.
 
-    That is every folder of kernels beside the one in use, and the files of Numba's own cache that
-    versions before this one wrote.
+    These are all folders of kernels except the one in use, and the files that versions before
+    this one wrote into Numba's own cache.
     """
     current, freed = folder(), 0
     beside = current.parent
@@ -140,38 +138,38 @@ def prune() -> int:
 
 
 def _compile(only: str) -> None:
-    chosen = {name: calls for name, calls in _cases().items() if only in name}
-    done, every = 0, sum(map(len, chosen.values()))
-    before, _ = _kept()
-    for name, calls in chosen.items():
+    selected = {name: calls for name, calls in _cases().items() if only in name}
+    done, every = 0, sum(map(len, selected.values()))
+    before, _ = _cache_size()
+    for name, calls in selected.items():
         for call in calls:
             done += 1
             print(f"[{done}/{every}] {name}", flush=True)
             call()
-    files, size = _kept()
+    files, size = _cache_size()
     print(f"{files - before} files new, {files} in all, {size:,} bytes in {folder()}")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Compile, as the command line asks."""
+    """Compile according to the command line."""
     parser = argparse.ArgumentParser(prog="python -m dualtape.precompile", description=__doc__)
     parser.add_argument("--target", choices=["host", "generic"], default="host")
     parser.add_argument("--only", default="", metavar="NAME", help="kinds whose name contains NAME")
     parser.add_argument("--prune", action="store_true", help="remove what older versions left")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     set_verbose(False)  # the lines below say more
-    if given.prune:
+    if options.prune:
         print(f"{prune():,} bytes of older versions removed")
-    if given.target == "generic" and os.environ.get("NUMBA_CPU_NAME") != GENERIC[0]:
+    if options.target == "generic" and os.environ.get("NUMBA_CPU_NAME") != GENERIC[0]:
         # Numba reads its target when it is imported.
         processor = {"NUMBA_CPU_NAME": GENERIC[0], "NUMBA_CPU_FEATURES": GENERIC[1]}
         path = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
         command = [sys.executable, "-m", "dualtape.precompile", "--target", "generic"]
         environment = os.environ | processor | path
         return subprocess.run(
-            [*command, "--only", given.only], env=environment, check=False
+            [*command, "--only", options.only], env=environment, check=False
         ).returncode
-    _compile(given.only)
+    _compile(options.only)
     return 0
 
 

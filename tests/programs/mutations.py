@@ -32,50 +32,67 @@ class Mutation:
 
 MUTATIONS = {
     "a wrong sign in a rule": Mutation(
-        "rules.py", "return f, -np.sin(x), -f", "return f, np.sin(x), -f", "grad forward"
+        "rules/table.py", "return f, -np.sin(x), -f", "return f, np.sin(x), -f", "grad forward"
     ),
     "an adjoint that forgets what it had": Mutation(
-        "sweeps.py",
+        "reverse/sweep.py",
         "            if a - a == 0.0:\n                for e in range(begin, hi):\n"
         "                    adjoint[col[e]] += partial[e] * a",
         "            if a - a == 0.0:\n                for e in range(begin, hi):\n"
         "                    adjoint[col[e]] = partial[e] * a",
     ),
     "one row for all elements that a statement stores": Mutation(
-        "elementloop.py", "row = self.builder.add(self.first, i)", "row = self.first"
+        "arrays/block_loop.py", "row = self.builder.add(self.first, i)", "row = self.first"
     ),
     "an alias missed": Mutation(
-        "aliasing.py",
-        "                found |= self.roots(var.name)",
-        "                found |= {var.name}",
+        "analysis/writes.py",
+        "            for var in self._targets(statement, kind):\n"
+        "                roots |= self.roots(var.name)",
+        "            for var in self._targets(statement, kind):\n"
+        "                roots |= {var.name}",
         "grad forward",
     ),
     "a decrement recorded as an increment": Mutation(
-        "increments.py", "sign = 1.0 if op is operator.add else -1.0", "sign = 1.0"
+        "analysis/increments.py", "sign = 1.0 if op is operator.add else -1.0", "sign = 1.0"
     ),
     "a broadcast operand that gets one term of its sum": Mutation(
-        "elementblock.py",
+        "arrays/expression_block.py",
         "            total = total + strong_product(partial[i], adjoint[result + t * i])",
         "            total = strong_product(partial[i], adjoint[result + t * i])",
     ),
-    "a row counted twice": Mutation("active.py", "more_rows[j] = more_rows[j]._like(left)", "pass"),
+    "a window of adjoints without its step": Mutation(
+        "arrays/lines.py",
+        "row, outer, step = offset >> 3, outer >> 3, step >> 3",
+        "row, outer, step = offset >> 3, outer >> 3, 1",
+    ),
+    "a row counted twice": Mutation(
+        "numbers/tracked.py", "more_rows[j] = more_rows[j]._like(remaining)", "pass"
+    ),
     "a mixed term missing in second derivatives": Mutation(
-        "hyperdual.py", "e12 = e12 + (mixed + other)", "e12 = e12 + mixed", "hessian forward"
+        "numbers/hyper_dual.py",
+        "e12 = e12 + (x1_y2 + y1_x2)",
+        "e12 = e12 + x1_y2",
+        "hessian forward",
     ),
 }
 
 
 def mutated(mutation: Mutation, folder: Path) -> None:
     """Write the wrong version into a folder."""
+    text = wrong_text(mutation)
     copy = folder / "dualtape"
     shutil.copytree(
         Path(dualtape.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__")
     )
-    path = copy / mutation.file
-    text = path.read_text()
+    (copy / mutation.file).write_text(text)
+
+
+def wrong_text(mutation: Mutation) -> str:
+    """Return the file with the line changed, which must be there once."""
+    text = (Path(dualtape.__file__).parent / mutation.file).read_text()
     if text.count(mutation.old) != 1:
         raise AssertionError(f"{mutation.file} has not once the line that a mutation changes")
-    path.write_text(text.replace(mutation.old, mutation.new))
+    return text.replace(mutation.old, mutation.new)
 
 
 def run_mutated(mutation: Mutation, folder: Path, programs: int) -> tuple[bool, str]:

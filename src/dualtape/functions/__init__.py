@@ -1,0 +1,20 @@
+"""Users' functions: what they reach, which of it may change, and the results derived from them.
+
+Read `libraries` (which functions are known), `reach` (globals, closures and helpers of a function),
+`cells` (where compiled code reads a name that may be rebound), `snapshots` (the values that an njit
+function was compiled with), `fingerprint` (a digest of all of it), `memo` (results cached on a
+function), `parameters` (such parameters made ordinary), and `pickling`.
+"""
+
+OPEN: dict[str, str] = {
+    "cells": "CELLS Cell FIXED",
+    "fingerprint": "fingerprint",
+    "libraries": "APPLIED_TRANSFORMS CUSTOM_RULES STATIC_TRANSFORMS is_library is_package_file",
+    "memo": "CollectableDispatcher Memory current is_living is_plain memory_of remembered "
+    "source_of",
+    "parameters": "positional taking",
+    "pickling": "Traveler sent_as",
+    "reach": "copy_function factors_matrices",
+    "snapshots": "as_compiled",
+}
+"""What other packages may use: names, by module."""

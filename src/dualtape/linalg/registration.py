@@ -1,0 +1,89 @@
+"""``np.linalg`` for arrays of numbers: NumPy's names lead here, to one kernel each."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from ..arrays.conversion import values
+from ..arrays.registration import route, route_method
+from ..backend.jit import generic, kernel
+from ..numbers.plane_arrays import know_planes
+from ..numbers.types import PlanesType, is_array
+from .determinant import determinant, log_determinant
+from .dual_products import is_dual_product, product_as_planes
+from .inverse import inverse
+from .least_squares import NOT_FITTING, lstsq
+from .matrices import as_rows, from_rows
+from .products import convolve, correlate, cross, dot, kron, outer
+from .solve import require_finite, system_solution
+from .symmetric import eigen, triangle
+
+NOT_SQUARE = "Last 2 dimensions of the array must be square."
+
+
+@kernel
+def solve(a: Any, b: Any) -> Any:
+    """np.linalg.solve."""
+    require_square(a)
+    if b.shape[0] != a.shape[0]:
+        raise np.linalg.LinAlgError(NOT_FITTING)
+    require_finite(values(b))
+    return from_rows(system_solution(a, as_rows(b)), b)
+
+
+@generic
+def require_square(a: Any) -> None:
+    """Raise unless a matrix is square."""
+    if a.shape[0] != a.shape[1]:
+        raise np.linalg.LinAlgError(NOT_SQUARE)
+
+
+def of_square(function: Any) -> Any:
+    """Return the kernel of a function of a square matrix."""
+
+    def of_checked_matrix(a: Any) -> Any:
+        require_square(a)
+        return function(a)
+
+    return kernel(of_checked_matrix)
+
+
+@generic
+def eigenvalues(a: Any) -> Any:
+    """Return the eigenvalues of a symmetric matrix."""
+    return eigen(a)[0]
+
+
+def is_product(args: Any, kws: Any) -> bool:
+    """Whether the arguments are two vectors or matrices."""
+    if len(args) != 2 or kws or not all(is_array(ty) and ty.ndim in (1, 2) for ty in args):
+        return False
+    duals = [ty for ty in args if isinstance(ty, PlanesType) and not ty.has_rows]
+    return not duals or args[0].ndim == args[1].ndim == 1 or is_dual_product(*args)
+
+
+for _target, _kernel in {
+    np.dot: dot,
+    operator.matmul: dot,
+    np.vdot: dot,
+    np.outer: outer,
+    np.convolve: convolve,
+    np.correlate: correlate,
+    np.kron: kron,
+    np.cross: cross,
+    np.linalg.solve: solve,
+    np.linalg.inv: of_square(inverse),
+    np.linalg.det: of_square(determinant),
+    np.linalg.slogdet: of_square(log_determinant),
+    np.linalg.cholesky: of_square(triangle),
+    np.linalg.eigh: of_square(eigen),
+    np.linalg.eigvalsh: of_square(eigenvalues),
+    np.linalg.lstsq: lstsq,
+}.items():
+    route(_target, _kernel)
+route_method("dot", dot)
+for _target in (np.dot, operator.matmul, np.vdot):
+    know_planes(_target, is_product, makes=product_as_planes)

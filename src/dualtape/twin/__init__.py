@@ -1,0 +1,17 @@
+"""The twin of a user's function: the same function, compiled for numbers.
+
+Read `activation` (the compiler pipeline and its main pass), `conversion` (of arrays, lists and
+tuples), `inference` with `lists` and `views`, `fusion` (one loop for an expression); `plain_calls`,
+`labels`, `constants` and `cell_reads` are parts of that pass; `plane_conversions` makes arrays of
+numbers of planes where they are needed; `failures` and `messages` explain
+errors.
+"""
+
+OPEN: dict[str, str] = {
+    "activation": "twin",
+    "constants": "is_user_function",
+    "conversion": "activate_value activated_type",
+    "failures": "Failure compiling is_collecting own_errors",
+    "labels": "LABELS",
+}
+"""What other packages may use: names, by module."""
