@@ -27,9 +27,7 @@ from numba.extending import lower_builtin
 
 from ..numbers.emitted import find_emitted, unwrap, wrap
 from ..numbers.registration import type_global
-from ..numbers.tracked import either_tape
 from ..numbers.types import NumberType, partial_type, promote
-from ..tape.statement import increment_statement
 from .rewriting import load, rewrite, statements
 
 
@@ -88,10 +86,7 @@ def _increment(context: Any, builder: Any, sig: Any, args: Any, op: Any) -> Any:
         sign = 1.0 if op is operator.add else -1.0
         wide = partial_type(number.base)
         partials = [_base(sign * p, wide, total) for p in e.partials]
-        tape = either_tape(s.tape, e.tape).ir
-        rows = [row.ir for row in e.rows]
-        result.m_row = increment_statement(context, builder, tape, s.row.ir, rows, partials, wide)
-        result.m_tape = tape
+        number.face.add_to_row(result, s, e, partials, wide)
     return imputils.impl_ret_borrowed(context, builder, number, result._getvalue())
 
 

@@ -124,7 +124,7 @@ class _Computed:
             return expr.fn not in COMPARISONS
         if expr.op == "call":
             function = constant_of(self.func_ir, expr.func)
-            return getattr(function, "is_derivative", False) or _is_elementwise(function)
+            return getattr(function, "is_derivative", False) or is_elementwise(function)
         return bool(expr.op == "unary")
 
     def _passes_on(self, expr: Any) -> bool:
@@ -174,7 +174,8 @@ class _Computed:
         return list(statement.list_vars())
 
 
-def _is_elementwise(function: Any) -> bool:
+def is_elementwise(function: Any) -> bool:
+    """Whether a function is arithmetic, whose result may be pending."""
     return is_in(function, ELEMENTWISE) or is_in(function, INCREMENTS)
 
 
@@ -197,7 +198,7 @@ def _with_recorded_items(
     if not isinstance(expr, ir.Expr):
         return [*before, statement]
     function = constant_of(func_ir, expr.func) if expr.op == "call" else None
-    if expr.op == "call" and not (_is_elementwise(function) or function is primal_of):
+    if expr.op == "call" and not (is_elementwise(function) or function is primal_of):
         expr.args = [record(var) for var in expr.args]
         expr.kws = [(name, record(var)) for name, var in expr.kws]
     elif expr.op in ("build_list", "build_tuple"):

@@ -242,4 +242,4 @@ class Evaluation:
         number = operand(context, builder, ty, self.values[position], float_type)
         if position in self.slots:
             return Local.of(number.value, (self.slots[position],), (1.0,))
-        return number
+        return number.named(1 + position) if isinstance(number, Number) else number

@@ -30,7 +30,7 @@ def emit_expression(operands: Operands, expression: Expression, target: Any = No
     a target may overlap its operands, and then stored elements are operands of the next ones.
     """
     dtype = element(expression.result)
-    if getattr(dtype, "slots", 0) and target is None:
+    if getattr(dtype, "has_tape", False) and target is None:
         recorder: Any = PlaneLoop if is_plain(operands, expression.result) else BlockLoop
         return recorder(operands, expression, dtype).emit()
     if target is None and _has_duals(operands, expression.result):

@@ -14,6 +14,7 @@ from numba.np import arrayobj
 
 from ..numbers.emitted import Emitted, find_emitted, unwrap, wrap
 from ..numbers.plane_arrays import new_duals
+from ..numbers.streamed import incremented, is_streamed
 from ..numbers.types import PlanesType, root
 from .expression import Expression, Operands, helper, i64
 
@@ -46,8 +47,7 @@ class Total:
     def add(self, y: Any) -> None:
         """Add one element."""
         context, builder = self.operands.context, self.operands.builder
-        s = wrap(context, builder, self.type, builder.load(self.slot)) + y
-        builder.store(unwrap(s, self.type, find_emitted(s)), self.slot)
+        builder.store(sum_of(context, builder, self.type, builder.load(self.slot), y), self.slot)
 
     def result(self, expression: Expression, shape: list[Any]) -> Any:
         """Return the sum, or the mean."""
@@ -72,8 +72,16 @@ class Sums:
     def add(self, position: Any, y: Any) -> None:
         """Add one element of the loop to its sum."""
         place = without(position, self.axis)
-        s = wrap(self.context, self.builder, self.type, self.array.load_data(place)) + y
-        self.array.store_data(place, unwrap(s, self.type, find_emitted(s)))
+        s = self.array.load_data(place)
+        self.array.store_data(place, sum_of(self.context, self.builder, self.type, s, y))
+
+
+def sum_of(context: Any, builder: Any, ty: Any, s: Any, y: Any) -> Any:
+    """Return s + y, where the old value of s is not used again; s is an LLVM value."""
+    number = wrap(context, builder, ty, s)
+    if is_streamed(ty):
+        return incremented(find_emitted(number), ty, s, y)
+    return unwrap(number + y, ty, find_emitted(number))
 
 
 def without(items: Any, axis: Any) -> list[Any]:

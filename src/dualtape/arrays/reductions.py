@@ -24,7 +24,7 @@ from .tracked_sums import tracked_sum
 def total(a: Any, axis: Any = None) -> Any:
     """np.sum of all elements, or along one axis or several."""
     if is_missing(axis):
-        if getattr(a.dtype, "slots", 0):
+        if getattr(a.dtype, "has_tape", False):
             return lambda a, axis: tracked_sum(a)
 
         def of_all(a: Any, axis: Any) -> Any:

@@ -23,6 +23,9 @@ DEFAULT_LIMIT = 2**33  # bytes of one tape
 TAPES_SYMBOL = "dualtape_pool"
 TAPES = (ctypes.c_int64 * (1 + 2 * SLOTS))(DEFAULT_LIMIT)  # limit, then flag and tape of a slot
 llvmlite.binding.add_symbol(TAPES_SYMBOL, ctypes.addressof(TAPES))
+STREAM_SYMBOL = "dualtape_stream"
+STREAM = (ctypes.c_int64 * 16)()  # see `tape.stream`
+llvmlite.binding.add_symbol(STREAM_SYMBOL, ctypes.addressof(STREAM))
 vector_math.load()
 
 _LIBRARIES = {"blas": ("gemm", "gemv"), "lapack": ("gesv", "getrf", "getrs", "trtrs")}

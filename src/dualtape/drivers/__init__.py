@@ -15,7 +15,7 @@ OPEN: dict[str, str] = {
     "emitter": "Emitter Input unpacked",
     "factory": "Request cached checked_function name_of py_func_of twin_driver",
     "forward": "ForwardSweep",
-    "live": "live",
+    "live": "LiveTransform live",
     "nested": "nestable",
     "options": "Argnums checked_argnum checked_argnums checked_method require_count",
     "readers": "Reader read_gradient",

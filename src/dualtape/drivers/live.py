@@ -37,7 +37,7 @@ class LiveTransform(Transform):
     def __init__(self, transform: Transform, f: Any, maker: Callable[[Any], Transform]) -> None:
         self._function, self._maker, self._transform = f, maker, transform
         self.source = source_of(f)
-        self._memory: Memory = memory_of(self.source)
+        self.memory: Memory = memory_of(self.source)
         self._version: tuple[Any, Any] = (None, None)
         super().__init__(transform.py_func, None, transform.inputs, transform.__name__)
         self.options, self.shows_arguments = transform.options, transform.shows_arguments
@@ -45,7 +45,7 @@ class LiveTransform(Transform):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the derivative of the function as it is now."""
-        glance, version = self._memory.glance, self._version  # keeps alive what the code may read
+        glance, version = self.memory.glance, self._version  # keeps alive what the code may read
         try:
             is_same = glance is version[0] and glance.is_same()
         except KeyError:  # a name that is gone
@@ -55,11 +55,11 @@ class LiveTransform(Transform):
     def _call_present(self, args: Any, kwargs: Any) -> Any:
         """Call the derivative of the function as it is now, which may not be compiled yet."""
         version = self.version()
-        self._version = self._memory.glance, version
+        self._version = self.memory.glance, version
         try:
             return version(*args, **kwargs)
         except DualtapeError:
-            numbers = self._memory.fix_numbers()
+            numbers = self.memory.fix_numbers()
             if not numbers:
                 raise
         try:  # again with constants: numbers in cells do not compile where a constant is needed

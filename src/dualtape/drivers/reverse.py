@@ -53,7 +53,11 @@ class TapeSession:
             size = emit.bytes_of(emit.number.type)
             nbytes = emit.index(emit.builder.mul(emit.n.ir, size.ir))
         emit.kernel(adjoints.reserve_inputs, self.tape, emit.n, nbytes)
+        self._begin()
         self.result = emit.call_twin([self._track(x) for x in emit.inputs])
+
+    def _begin(self) -> None:
+        """Emit what is to be done before the function is called."""
 
     def _borrow(self) -> None:
         """Let the tape refer to arrays that do not change, instead of copying them.

@@ -7,7 +7,7 @@ function), `parameters` (such parameters made ordinary), and `pickling`.
 """
 
 OPEN: dict[str, str] = {
-    "cells": "CELLS Cell FIXED",
+    "cells": "CELLS Cell FIXED SMALL",
     "fingerprint": "fingerprint",
     "libraries": "APPLIED_TRANSFORMS CUSTOM_RULES STATIC_TRANSFORMS is_library is_package_file",
     "memo": "CollectableDispatcher Memory current is_living is_plain memory_of remembered "

@@ -1,7 +1,8 @@
 """The numbers of forward and reverse mode: their algebra, their Numba types, their functions.
 
 The algebra is written once, for Python's floats and for emitted values (`emitted`, `partials`,
-`strong_zero`): `number` (what all share), `vector_dual`, `hyper_dual`, `tracked` (reverse mode).
+`strong_zero`): `number` (what all share), `vector_dual`, `hyper_dual`, `tracked` (reverse mode),
+`streamed` (reverse mode of a known structure); `ufuncs` has NumPy's functions at the prompt.
 `types` has their Numba types, `evaluation` applies a rule, and `registration` is where rules meet
 numbers; `base_two`, `mapped`, `members`, `none_comparison` and `watched` register special cases.
 `plane_arrays` are arrays of reverse mode as plain values with rows by address.
@@ -10,10 +11,10 @@ arrays of them.
 """
 
 OPEN: dict[str, str] = {
-    "access": "as_number base_like copy_of element_like empty_numbers flat_view "
-    "flattened lane list_to_numbers make_flat make_seeded map_elements new_zeros number_like "
-    "numbers_like seed_array seed_array_twice seed_direction seed_one_direction seed_tangent "
-    "seed_tangents to_numbers wide_of",
+    "access": "as_number base_like copy_of element_like empty_numbers flat_view flattened lane "
+    "list_to_numbers make_flat make_seeded map_elements new_zeros number_like numbers_like "
+    "seed_array seed_array_twice seed_direction seed_one_direction seed_tangent seed_tangents "
+    "to_numbers wide_of",
     "base_two": "",
     "construction": "refuse_foreign_numbers",
     "emitted": "Emitted EmittedPartials call find_emitted quotient strong strong_either unwrap "
@@ -28,16 +29,17 @@ OPEN: dict[str, str] = {
     "number": "INTEGER_CONVERSION Number",
     "partials": "PartialsType assemble split",
     "plane_arrays": "IN_USE MAKERS SHAPE_ONLY duals_from element_at emit_numbers emit_planes "
-    "know_planes knows_planes new_duals numbers_of planes_from shape_of store_element values_in "
-    "view_of",
+    "know_planes knows_planes new_duals numbers_of planes_from shape_of store_element "
+    "values_in view_of",
     "reading": "array_of_list array_of_tuple entry new_rows put_array put_number read_block "
-    "read_lanes read_row read_rows reshape_like second_of seconds_of size_of "
-    "submatrix symmetrize tangent_of tangents_of values_of zeros_like",
+    "read_lanes read_row read_rows reshape_like second_of seconds_of size_of submatrix "
+    "symmetrize tangent_of tangents_of values_of zeros_like",
     "registration": "CPU_FIRST ELEMENTWISE INPLACE_OF NumberTemplate PRIMAL_ONLY SCIPY "
     "WITH_INTEGERS operand register register_rule type_global value",
-    "tracked": "Active Tracked either_tape make_active",
-    "types": "NumberType PLAIN PlanesType has_planes highest_number holds_numbers is_array "
-    "level map_leaves may_be_planes member_type operation_type partial_type plain_type present "
+    "streamed": "Captured K_MAX Streamed incremented is_streamed named nameless noted",
+    "tracked": "Active Tracked make_active",
+    "types": "NumberType PLAIN PlanesType has_planes highest_number holds_numbers is_array level "
+    "map_leaves may_be_planes member_type operation_type partial_type plain_type present "
     "promote root tuple_like with_root without_planes",
     "vector_dual": "VectorDual",
     "watched": "WATCHED",

@@ -177,7 +177,7 @@ def wrap(context: Any, builder: Any, ty: Any, value: Any) -> Any:
         _wrap_field(context, builder, field_type, getattr(struct, "m_" + name))
         for name, field_type in ty.struct.items()
     ]
-    return face.of(*fields)
+    return face.of_type(ty, fields)
 
 
 def _wrap_field(context: Any, builder: Any, ty: Any, value: Any) -> Any:

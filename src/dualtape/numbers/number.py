@@ -29,6 +29,7 @@ from .emitted import Emitted, call, quotient, strong, strong_either
 from .evaluation import Late, jet_of, level_of, primal, repeated_product
 from .strong_zero import watchful
 from .types import member_type
+from .ufuncs import UFUNCS
 
 
 class Number:
@@ -54,6 +55,11 @@ class Number:
         for name, field in zip(cls.FIELDS, fields, strict=True):
             object.__setattr__(number, name, field)
         return number
+
+    @classmethod
+    def of_type(cls, ty: Any, fields: list[Any]) -> Any:
+        """Make a number of checked fields, whose Numba type is `ty`."""
+        return cls.of(*fields)
 
     def widths(self) -> tuple[int, ...]:
         """Return the numbers of derivatives carried."""
@@ -107,6 +113,14 @@ class Number:
     def with_row(self) -> Any:
         """Return the number as an argument of compiled functions; see `Pending`."""
         return self
+
+    def named(self, key: int) -> Any:
+        """Return the number as an operand that is told apart from others; see `Streamed`."""
+        return self
+
+    def decided(self, result: Any) -> Any:
+        """Return what was decided by looking at the primal; see `Streamed`."""
+        return result
 
     def strong(self, factor: Any, *, either: bool = False) -> Any:
         """Multiply by `factor`, where zeros of this number stay zero; see `emitted.strong`."""
@@ -374,31 +388,6 @@ INTEGER_CONVERSION = (
     "Where an index or a count is meant, write int(dualtape.value(x))."
 )
 
-UFUNCS: dict[Any, Any] = {
-    np.add: operator.add,
-    np.subtract: operator.sub,
-    np.multiply: operator.mul,
-    np.divide: quotient,
-    np.divmod: lambda x, y: (table.floor_divide(x, y), table.remainder(x, y)),
-    np.negative: operator.neg,
-    np.positive: operator.pos,
-    np.less: operator.lt,
-    np.less_equal: operator.le,
-    np.greater: operator.gt,
-    np.greater_equal: operator.ge,
-    np.equal: operator.eq,
-    np.not_equal: operator.ne,
-    np.isnan: lambda x: bool(np.isnan(primal(x))),
-    np.isinf: lambda x: bool(np.isinf(primal(x))),
-    np.isfinite: lambda x: bool(np.isfinite(primal(x))),
-    np.signbit: lambda x: bool(np.signbit(primal(x))),
-} | {
-    target: rule
-    for rule in RULES.values()
-    for target in rule.targets
-    if isinstance(target, np.ufunc)
-}
-
 
 def constant_like(value: Any, derivative: Any) -> Any:
     """Return a derivative as a number of the kind of `value`."""
@@ -427,7 +416,7 @@ def compare(op: Any, a: Any, b: Any) -> Any:
     """Compare primals."""
     if _foreign(a) or _foreign(b):
         return NotImplemented
-    return plain(op, primal(a), primal(b))
+    return max(a, b, key=level_of).decided(plain(op, primal(a), primal(b)))
 
 
 def plain(op: Any, *args: Any) -> Any:

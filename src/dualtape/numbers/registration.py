@@ -4,7 +4,8 @@ Operators, comparisons and every function of the rule table are registered for a
 typing template gives the result's type, the lowering runs the number's own methods on emitted
 values (`emitted`).  ``np.sin``, ``math.sin`` and the rule object `table.sin` itself lead to the
 same row.  Templates with direct lowering keep compile times low: no operation runs Numba's
-compiler.
+compiler.  Results are converted to their type by ``unwrap``; where that is a number with a row,
+`pack` of `tracked` records the expression.
 
 Numba internals used (seen in 0.66 to 0.68): ``metadata = {"target": "cpu"}`` on a template
 puts it before the generic ones, so that jitclass's own operator overloads are not tried first.
@@ -33,7 +34,6 @@ from ..rules.table import RULES
 from .emitted import Emitted, call, find_emitted, quotient, unwrap, wrap
 from .evaluation import level_of, primal
 from .number import INTEGER_CONVERSION, LARGEST_UNROLLED_POWER
-from .tracked import K_MAX
 from .types import (
     PLAIN,
     NumberType,
@@ -70,7 +70,7 @@ class NumberTemplate(AbstractTemplate):
             return None
         if not all(isinstance(arg, (NumberType, *PLAIN)) for arg in args):
             return None
-        args = limit_slots(tuple(args), K_MAX)
+        args = limit_slots(tuple(args))
         result = type(self).result(self.context, args)
         return None if result is None else signature(result, *args)
 
@@ -385,12 +385,12 @@ for _rounding in (np.round, np.around):
 
 def primal_is_true(x: Any) -> Any:
     """Return whether the primal is not zero (NaN is true, as in Python)."""
-    return call(operator.ne, primal(x), 0.0)
+    return x.decided(call(operator.ne, primal(x), 0.0))
 
 
 register(bool, primal_is_true, _boolean)
 register(operator.truth, primal_is_true, _boolean)
-register(operator.not_, lambda x: call(operator.eq, primal(x), 0.0), _boolean)
+register(operator.not_, lambda x: x.decided(call(operator.eq, primal(x), 0.0)), _boolean)
 register(float, lambda x: x, lambda _, args: with_root(args[0], types.float64))
 
 

@@ -36,7 +36,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 
 from ..errors import MixedNumbersError
-from ..tape.statement import provably_equal, statement
+from ..tape.statement import increment_statement, provably_equal, statement
 from .emitted import Emitted, find_emitted, type_of, unwrap, wrap
 from .evaluation import level_of, settle
 from .number import Number
@@ -45,24 +45,30 @@ from .types import partial_type
 K_MAX = 16
 
 
-class Tracked(Number):
-    """The algebra on (row, partial) pairs that Active and Pending share."""
+class Slotted(Number):
+    """The algebra of partials, one for each slot: of expressions that are not yet recorded."""
 
     __slots__ = ()
-    tape: Any
-    rows: tuple[Any, ...]
     partials: tuple[Any, ...]
 
+    def _with_partials(self, value: Any, partials: Any) -> Any:
+        """Return a number with the same slots."""
+        raise NotImplementedError
+
+    def _combine(self, other: Any, value: Any, mine: Any, others: Any) -> Any:
+        """Return a number with the slots of two, given the new partials of both."""
+        raise NotImplementedError
+
     def _is_peer(self, other: Any) -> bool | None:
-        if level_of(other) == self.level and isinstance(other, Tracked):
+        if level_of(other) == self.level and isinstance(other, Slotted):
             return True
         return super()._is_peer(other)
 
     def with_value(self, value: Any) -> Any:
-        """Return the same pairs with another value."""
+        """Return the same slots with another value."""
         if value is self.value or (isinstance(value, float) and value == self.value):
             return self
-        return self._with_pairs(value, self.tape, self.rows, self.partials)
+        return self._with_partials(value, self.partials)
 
     def plus(self, other: Any) -> Any:
         """Sum rule."""
@@ -82,8 +88,7 @@ class Tracked(Number):
     def lift1(self, f: Any, f1: Any, f11: Any, product: Any = operator.mul) -> Any:
         """Chain rule: f' times every partial."""
         f1 = settle(f1)
-        partials = [_times(product, p, f1) for p in self.partials]
-        return self._with_pairs(f, self.tape, self.rows, partials)
+        return self._with_partials(f, [_times(product, p, f1) for p in self.partials])
 
     def lift2(self, other: Any, jet: tuple[Any, ...], product: Any = operator.mul) -> Any:
         """Chain rule in two arguments."""
@@ -91,6 +96,17 @@ class Tracked(Number):
         mine = [_times(product, p, fx) for p in self.partials]
         others = [_times(product, p, fy) for p in other.partials]
         return self._combine(other, f, mine, others)
+
+
+class Tracked(Slotted):
+    """The (row, partial) pairs that Active and Pending share."""
+
+    __slots__ = ()
+    tape: Any
+    rows: tuple[Any, ...]
+
+    def _with_partials(self, value: Any, partials: Any) -> Any:
+        return self._with_pairs(value, self.tape, self.rows, partials)
 
     def _combine(self, other: Any, value: Any, mine: Any, others: Any) -> Any:
         if not isinstance(self.tape, Emitted):
@@ -115,6 +131,9 @@ class Active(Tracked):
     """
 
     FIELDS = ("value", "row", "tape")
+    K_MAX = K_MAX
+    has_tape = True
+    one_slot = (1,)
     __slots__ = FIELDS
     partials: ClassVar[tuple[Any, ...]] = (1.0,)  # type: ignore[misc]
 
@@ -163,6 +182,28 @@ class Pending(Tracked):
     FIELDS = ("value", "tape", "rows", "partials")
     __slots__ = FIELDS
 
+    # Types are told apart by the number of slots: widths are (k,).
+
+    @staticmethod
+    def count_slots(widths: tuple[int, ...]) -> int:
+        """Return the number of slots."""
+        return widths[0]
+
+    @staticmethod
+    def joined(operands: list[tuple[int, ...]]) -> tuple[int, ...]:
+        """Return the widths of the result of an operation."""
+        return (sum(k for (k,) in operands),)
+
+    @staticmethod
+    def either(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the widths for a variable that is sometimes one, sometimes the other."""
+        return max(one, other)
+
+    @staticmethod
+    def fits(narrow: tuple[int, ...], wide: tuple[int, ...]) -> bool:
+        """Whether a number with the first widths is one with the second."""
+        return narrow <= wide
+
     def with_row(self) -> Any:
         """Record a statement: compiled functions are called with numbers that have a row."""
         tape = self.tape
@@ -201,6 +242,14 @@ class Pending(Tracked):
         struct.m_rows = cgutils.pack_array(builder, rows)
         struct.m_partials = context.make_tuple(builder, types.UniTuple(ty.base, k), partials)
         return struct._getvalue()
+
+
+def add_to_row(result: Any, s: Any, e: Any, partials: list[Any], wide: Any) -> None:
+    """Record an increment for the row of the sum `s`; `partials` are those of `e`."""
+    tape, rows = either_tape(s.tape, e.tape), [row.ir for row in e.rows]
+    place = tape.context, tape.builder, tape.ir
+    result.m_row = increment_statement(*place, s.row.ir, rows, partials, wide)
+    result.m_tape = tape.ir
 
 
 def make_active(context: Any, builder: Any, ty: Any, value: Any, row: Any, tape: Any) -> Any:
@@ -244,5 +293,6 @@ def _merge(value: Any, pairs: Any, other_pairs: Any) -> tuple[list[Any], list[An
     return rows + more_rows, partials + more_partials
 
 
+Active.add_to_row = staticmethod(add_to_row)  # type: ignore[attr-defined]
 Active.pending = Pending  # type: ignore[attr-defined]
 Pending.settled = Active  # type: ignore[attr-defined]

@@ -48,14 +48,24 @@ class NumberType(ByValueInstance):
     @property
     def slots(self) -> int:
         """How many (row, partial) pairs a number of reverse mode carries; 0 in forward mode."""
-        if hasattr(self.face, "pending"):
-            return 1
-        return self.widths[0] if self.settled is not self else 0
+        if self.settled is not self:
+            return int(self.face.count_slots(self.widths))
+        return int(hasattr(self.face, "pending"))
 
-    def with_slots(self, count: int) -> NumberType:
-        """Return the pending type with this many slots."""
-        face = getattr(self.settled.face, "pending", None)
-        return member_type(face, self.base, count)
+    @property
+    def has_tape(self) -> bool:
+        """Whether these are numbers of reverse mode, recorded on a tape."""
+        return bool(self.slots) and self.settled.face.has_tape
+
+    def joined(self, others: list[NumberType]) -> NumberType:
+        """Return the pending type of an operation on numbers of these types of one level."""
+        face = self.settled.face.pending
+        return member_type(face, self.base, *face.joined([_slots_of(ty) for ty in others]))
+
+    def either(self, other: NumberType) -> NumberType:
+        """Return the pending type of a variable that is sometimes this, sometimes `other`."""
+        face = self.settled.face.pending
+        return member_type(face, self.base, *face.either(self.widths, other.widths))
 
     def can_convert_from(self, typingctx: Any, other: Any) -> Any:
         """Constants become numbers with zero derivatives."""
@@ -64,7 +74,7 @@ class NumberType(ByValueInstance):
         if isinstance(other, NumberType) and other.level < self.level:
             return Conversion.safe
         if self.slots and isinstance(other, NumberType) and other.level == self.level:
-            fits = self.settled is self or other.slots <= self.slots
+            fits = self.settled is self or self.face.fits(_slots_of(other), self.widths)
             if fits and other.settled == self.settled:
                 return Conversion.safe
             same = with_root(other.settled, root(self)) == self.settled
@@ -84,14 +94,19 @@ class NumberType(ByValueInstance):
             if level(other) < self.level:
                 return self
             if other.settled is not other:
-                return self.with_slots(max(self.slots, other.slots))
+                return self.either(other)
         return result
+
+
+def _slots_of(number: NumberType) -> tuple[int, ...]:
+    """Return the widths of a number as a pending expression."""
+    return number.face.one_slot if number.settled is number else number.widths
 
 
 def may_be_planes(number: NumberType) -> bool:
     """Whether arrays of these numbers may be planes: on a tape, or with one tangent each."""
     is_dual = getattr(number.face, "has_planes", False) and number.widths == (1,)
-    return bool(number.slots) or (is_dual and number.base == types.float64)
+    return number.has_tape or (is_dual and number.base == types.float64)
 
 
 class PlanesType(types.IterableType):
@@ -274,10 +289,10 @@ def partial_type(base: Any) -> Any:
     return with_root(base, types.float64)
 
 
-def limit_slots(arg_types: tuple[Any, ...], limit: int) -> tuple[Any, ...]:
-    """Return operand types with at most `limit` slots together: the widest are recorded first."""
+def limit_slots(arg_types: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return operand types of an operation with not too many slots: wide ones are recorded."""
     narrow = list(arg_types)
-    while sum(getattr(ty, "slots", 0) for ty in narrow) > limit:
+    while _too_many_slots(narrow):
         widest = max(range(len(narrow)), key=lambda i: getattr(narrow[i], "slots", 0))
         if narrow[widest].slots == 1:
             break
@@ -285,12 +300,22 @@ def limit_slots(arg_types: tuple[Any, ...], limit: int) -> tuple[Any, ...]:
     return tuple(narrow)
 
 
+def _too_many_slots(arg_types: list[Any]) -> bool:
+    pending = [ty for ty in arg_types if getattr(ty, "slots", 0)]
+    if not pending:
+        return False
+    face = pending[0].settled.face
+    if len({ty.settled for ty in pending}) > 1:  # of different levels
+        return sum(ty.slots for ty in pending) > face.K_MAX
+    return face.pending.count_slots(face.pending.joined(list(map(_slots_of, pending)))) > face.K_MAX
+
+
 def operation_type(arg_types: list[Any]) -> Any:
     """Return the type of a scalar operation's result: of reverse numbers, one still pending."""
     top = promote(arg_types)
     if not top.slots:
         return top
-    return top.with_slots(sum(ty.slots for ty in arg_types if level(ty) == top.level))
+    return top.joined([ty for ty in arg_types if level(ty) == top.level])
 
 
 @functools.cache
@@ -310,7 +335,7 @@ def member_type(face: Any, base: Any, *widths: int) -> NumberType:
 
     class Member:  # a class statement creates only attributes that Numba accepts
         __module__ = face.__module__
-        __qualname__ = face.__name__
+        __qualname__ = "_".join((face.__name__, *map(str, widths)))  # part of the type's name
         __doc__ = ", ".join(name for name, _ in spec)
 
         def __init__(self) -> None:  # jitclasses have one; `construction` makes numbers

@@ -33,17 +33,6 @@ from . import program
 LANES = 8  # of a compressed product
 
 
-class SessionInPlace(TapeSession):
-    """A recording of a function that writes its result into its last differentiated argument."""
-
-    def __init__(self, emit: Emitter) -> None:
-        self.out = emit.owned(emit.kernel(access.to_numbers, emit.inputs[-1].value, emit.number))
-        super().__init__(emit, scalarized=True)
-
-    def _track(self, x: Input) -> Value:
-        return self.out if x is self.emit.inputs[-1] else super()._track(x)
-
-
 def sparse_driver(
     twin: Any, argnums: tuple[int, ...], out: int | None, *, name: str, with_value: bool
 ) -> Callable[..., Any]:
@@ -56,10 +45,10 @@ def sparse_driver(
     def sparse(typingctx: Any, packed: Any) -> Any:
         rest = list(packed)[1:]
         derivative = DerivativeTypes(typingctx, twin, rest, Request(name, positions))
-        _require_plain(derivative, None if out is None else rest[out])
+        require_plain(derivative, None if out is None else rest[out])
         derivative.in_place = out is not None
         derivative.run_twin(Active)
-        y_type = _result_type(derivative) if out is None else derivative.active[out]
+        y_type = result_type(derivative) if out is None else derivative.active[out]
         value_type = base_type(y_type, derivative.number) if with_value else types.none
         vectors = (types.Array(ty, 1, "C") for ty in (types.int64, types.float64))
         return_type = types.Tuple((value_type, types.int64, *vectors))
@@ -67,7 +56,7 @@ def sparse_driver(
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             words, *values = unpacked(builder, Value(packed, args[0]))
             emit = Emitter(derivative, context, builder, values)
-            session, y = _recorded(emit, y_type)
+            session, y = recorded(emit, y_type)
             emit.owned(y)
             rows = session.flat_rows(y)
             value = Value(types.none, context.get_dummy_value())
@@ -88,7 +77,8 @@ def sparse_driver(
     return sparse
 
 
-def _require_plain(derivative: DerivativeTypes, out_type: Any) -> None:
+def require_plain(derivative: DerivativeTypes, out_type: Any) -> None:
+    """Raise if a sparse derivative cannot be made of these types."""
     if isinstance(derivative.base, NumberType):
         raise ArgumentError(
             f"{derivative.name}: sparse derivatives cannot be differentiated again; use jacobian."
@@ -100,21 +90,40 @@ def _require_plain(derivative: DerivativeTypes, out_type: Any) -> None:
         )
 
 
-def _recorded(emit: Emitter, y_type: Any) -> tuple[TapeSession, Value]:
+class SparseSession(TapeSession):
+    """A recording to be read as a matrix."""
+
+    def __init__(self, emit: Emitter) -> None:
+        self.out: Value | None = None
+        if emit.derivative.in_place:
+            copy = emit.kernel(access.to_numbers, emit.inputs[-1].value, emit.number)
+            self.out = emit.owned(copy)
+        super().__init__(emit, scalarized=True)
+
+    def _track(self, x: Input) -> Value:
+        if self.out is not None and x is self.emit.inputs[-1]:
+            return self.out
+        return self._input(x)
+
+    def _input(self, x: Input) -> Value:
+        return super()._track(x)
+
+
+def recorded(emit: Emitter, y_type: Any, kind: Any = SparseSession) -> tuple[Any, Value]:
     """Record a call; return the recording and the result as one array or number."""
     emit.find_inputs()
     if emit.derivative.in_place:
         emit.n = emit.inputs[-1].offset  # the array written to is no input
-        in_place = SessionInPlace(emit)
+        in_place = kind(emit)
         emit.release(in_place.result)
         emit.disown(in_place.out)
         return in_place, in_place.out
-    session = TapeSession(emit, scalarized=True)
+    session = kind(emit)
     y = session.result
     return session, y if y.type == y_type else as_vector(emit, y)
 
 
-def _result_type(derivative: DerivativeTypes) -> Any:
+def result_type(derivative: DerivativeTypes) -> Any:
     """Return the type of a result: one array or number, or a tuple that holds arrays."""
     result = derivative.result
     nested = isinstance(result, types.BaseTuple) and any(
@@ -137,7 +146,7 @@ def compressed_driver(gradient: Any, argnums: tuple[int, ...]) -> Callable[..., 
         loop=_columns,
         reader=_compressed,
         split=lambda items, _: (items[1:], items[0]),
-        check=lambda derivative, _: _require_plain(derivative, None),
+        check=lambda derivative, _: require_plain(derivative, None),
     )
     return sweep.driver(gradient, Request("sparse_hessian", argnums))
 

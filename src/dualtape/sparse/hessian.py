@@ -25,15 +25,9 @@ from ..errors import DualtapeError, PatternError
 from ..functions.memo import remembered
 from ..functions.pickling import sent_as
 from . import coloring
+from .callables import OUTSIDE_PATTERN, SparseDerivative, SparseJacobian, Sparsity, renamed
+from .cores import compiled_core
 from .driver import LANES, compressed_driver, sparse_driver
-from .jacobian import (
-    OUTSIDE_PATTERN,
-    SparseDerivative,
-    SparseJacobian,
-    Sparsity,
-    compiled_core,
-    renamed,
-)
 from .matrices import as_pattern, frame_of, frozen, with_data
 from .program import METHODS
 

@@ -8,32 +8,19 @@ stored where x_j takes part in y_i on the branch taken, also if its value is zer
 from __future__ import annotations
 
 import functools
-import inspect
 import warnings
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from ..drivers.dispatcher import Transform, as_float, count_numbers
-from ..drivers.factory import cached, checked_function, name_of, py_func_of
-from ..drivers.live import live
-from ..drivers.options import (
-    Argnums,
-    checked_argnum,
-    checked_argnums,
-    checked_method,
-    require_count,
-)
-from ..errors import ArgumentError, DualtapeError, PatternError
+from ..drivers.factory import checked_function, py_func_of
+from ..drivers.options import Argnums, checked_argnum, checked_argnums, checked_method
+from ..errors import ArgumentError
 from ..functions.memo import remembered
-from ..functions.parameters import taking
-from ..functions.pickling import Traveler, sent_as
-from ..twin.activation import twin
-from . import coloring
-from .driver import sparse_driver
-from .matrices import as_pattern, frame_of, frozen, positions_in, with_data
-from .program import EMPTY, METHODS, analyze, sweep
+from ..functions.pickling import sent_as
+from .callables import PreparedJacobian, SparseJacobian, Sparsity
+from .cores import recording_core
+from .matrices import as_pattern
+from .program import METHODS
 
 Function = Callable[..., Any]
 
@@ -209,178 +196,8 @@ def prepare_sparse_jacobian(
     jacobian = _transform("prepare_sparse_jacobian", f, argnums, output_argnum, method)
     prepared = PreparedJacobian(jacobian)
     prepared.pattern = as_pattern(prepared(*args))
+    prepared.prepare_replay(args)
     return prepared
-
-
-class SparseDerivative(Traveler):
-    """A derivative with the signature of a Python function."""
-
-    def __init__(self, name: str, function: Any) -> None:
-        self.__name__ = self.__qualname__ = name
-        self.__wrapped__ = function  # for inspect.signature
-
-    def __repr__(self) -> str:
-        return f"<dualtape {self.__name__}>"
-
-
-class SparseJacobian(SparseDerivative):
-    """The result of `sparse_jacobian`, with the analysis of its last recording."""
-
-    _share = False
-
-    def __init__(self, kind: str, core: Transform, f: Any, options: tuple[Any, ...]) -> None:
-        super().__init__(f"{kind}({name_of(f)})", py_func_of(f))
-        self._core = core
-        self._f = f
-        self._argnums, self._out, self._method, self._with_value = options
-        self._analysis: tuple[Any, Any, Any] = (EMPTY, None, None)  # program, frame, order
-        self._count_without_out, self._max_without_out = _counts_without(
-            self.__wrapped__, self._out
-        )
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the Jacobian, after the value if that is requested."""
-        if kwargs or len(args) <= self._max_without_out:
-            is_plain = not kwargs and len(args) == self._count_without_out
-            args = self._with_output(args) if is_plain else self._complete(args, kwargs)
-        analysis = self._analysis
-        try:
-            value, address, rows, data = self._core(analysis[0], *args)
-        except DualtapeError as error:
-            raise renamed(error, self._core.__name__, self.__name__) from error.__cause__
-        if address and data.size:
-            sweep(address, analysis[0], data)
-        elif address:
-            analysis, data = self._analyze(address, rows, args)
-        _, frame, order = analysis
-        if order is not None:
-            data = np.append(data, 0.0)[order]
-        matrix = with_data(frame, data, self._share)
-        return (value, matrix) if self._with_value else matrix
-
-    def _with_output(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return the arguments of a call that omits only the array that f writes to."""
-        first = self._argnums[0] % (len(args) + 1)
-        output = self._output_like(args[first - (first > self._out)])
-        return (*args[: self._out], output, *args[self._out :])
-
-    def _output_like(self, x: Any) -> Any:
-        return np.zeros_like(as_float(x, f"argument {self._argnums[0]}", self.__name__))
-
-    def _complete(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-        """Return all arguments by position, with the array that f writes to."""
-        signature = inspect.signature(self.__wrapped__)
-        names = list(signature.parameters)
-        passed = signature.bind_partial(*args, **kwargs).arguments
-        out = None if self._out is None else names[self._out]
-        if out is not None and not {out, *_required(signature)} <= passed.keys():
-            others = [p for p in signature.parameters.values() if p.name != out]
-            passed = signature.replace(parameters=others).bind_partial(*args, **kwargs).arguments
-            first = self._argnums[0]
-            if names[first] in passed:  # if not, `require_count` raises below
-                passed[out] = self._output_like(passed[names[first]])
-        bound = inspect.BoundArguments(signature, {n: passed[n] for n in names if n in passed})
-        if bound.kwargs:  # a default precedes an argument that was passed
-            bound.apply_defaults()
-        require_count(self.__name__, self.__wrapped__, len(bound.args))
-        return bound.args
-
-    def _analyze(self, address: int, rows: Any, args: tuple[Any, ...]) -> Any:
-        """Return the analysis of a new structure, and the entries of its first recording."""
-        n = sum(count_numbers(args[i]) for i in self._argnums)
-        program, data, pattern = analyze(address, rows, n, self._method)
-        analysis = self._analysis = (program, *self._layout(*pattern, (rows.size, n)))
-        return analysis, data
-
-    def _layout(self, indptr: Any, indices: Any, shape: tuple[int, int]) -> tuple[Any, Any]:
-        """Return the frame of the result, and the order of the Jacobian's entries in it."""
-        return frame_of(indptr, indices, shape), None
-
-
-def _counts_without(function: Any, out: int | None) -> tuple[int, int]:
-    """Return how many arguments a call has that omits only the one written to, and the most.
-
-    The first is -1 where the parameters that are required do not come first.
-    """
-    if out is None:
-        return -1, -1
-    signature = inspect.signature(function)
-    names, required = list(signature.parameters), _required(signature)
-    others = len({*required} - {names[out]})
-    is_plain = {*names[: others + 1]} == {*required, names[out]}
-    return (others if is_plain else -1), max(out, others)
-
-
-def _required(signature: inspect.Signature) -> list[str]:
-    """Return the names of required parameters."""
-    parameters = signature.parameters.values()
-    return [p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_POSITIONAL]
-
-
-def renamed(error: DualtapeError, inner: str, name: str) -> DualtapeError:
-    """Return an error of the derivative `inner` under the name of its caller."""
-    text, head = str(error), f"{inner}: "
-    return type(error)(f"{name}: {text.removeprefix(head)}") if text.startswith(head) else error
-
-
-class Sparsity(SparseDerivative):
-    """The result of `jacobian_sparsity` and `hessian_sparsity`: the pattern of a derivative."""
-
-    def __init__(self, derivative: SparseJacobian) -> None:
-        super().__init__(derivative.__name__, derivative.__wrapped__)
-        self._derivative = derivative
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the pattern."""
-        return as_pattern(self._derivative(*args, **kwargs))
-
-
-class PreparedJacobian(SparseJacobian):
-    """The result of `prepare_sparse_jacobian`.
-
-    Attributes
-    ----------
-    pattern : scipy.sparse.csr_array of bool
-        Where entries are stored.
-    """
-
-    _share = True
-
-    def __init__(self, jacobian: SparseJacobian, pattern: Any = None) -> None:
-        options = jacobian._argnums, jacobian._out, jacobian._method, False
-        super().__init__("prepare_sparse_jacobian", jacobian._core, jacobian._f, options)
-        self._jacobian, self.pattern = jacobian, pattern
-
-    def __reduce__(self) -> Any:
-        return PreparedJacobian, (self._jacobian, self.pattern)
-
-    @functools.cached_property
-    def colors(self) -> Any:
-        """Groups of rows that share no column, by number: a coloring of the pattern."""
-        pattern = self.pattern
-        return coloring.row_coloring(pattern.indptr, pattern.indices, pattern.shape[1])
-
-    def _layout(self, indptr: Any, indices: Any, shape: tuple[int, int]) -> tuple[Any, Any]:
-        if self.pattern is None:
-            return frozen(frame_of(indptr, indices, shape)), None
-        pattern = self.pattern
-        if shape != pattern.shape:
-            raise PatternError(
-                f"{self.__name__}: prepared for a Jacobian of shape {pattern.shape}, called with "
-                f"one of shape {shape}; prepare another one."
-            )
-        order = positions_in(pattern, indptr, indices)
-        if order is None:
-            raise PatternError(OUTSIDE_PATTERN.format(self.__name__, "Jacobian", "sparse_jacobian"))
-        is_same = order.size == indices.size and np.array_equal(order, np.arange(order.size))
-        frame = frozen(frame_of(pattern.indptr, pattern.indices, shape))
-        return frame, None if is_same else order
-
-
-OUTSIDE_PATTERN = (
-    "{}: at this point the {} has entries outside of the prepared pattern, another branch was "
-    "taken; prepare it at a point with the larger pattern or use {}."
-)
 
 
 def _transform(
@@ -402,40 +219,9 @@ def _transform(
     def make() -> SparseJacobian:
         with_value = kind.startswith("value")
         plain = kind if with_value else "sparse_jacobian"
-        core = _core(plain, function, positions, out)
+        core = recording_core(plain, function, positions, out)
         jacobian = SparseJacobian(kind, core, function, (positions, out, method, with_value))
         return sent_as(jacobian, plain, (f,), argnums, output_argnum=output_argnum, method=method)
 
     jacobian: SparseJacobian = remembered(function, key, make)
     return jacobian
-
-
-@live
-def _core(kind: str, f: Any, positions: tuple[int, ...], out: int | None) -> Transform:
-    """Return the compiled ``(program, *args) -> (value, tape, rows, entries)``."""
-
-    def driver() -> Any:
-        with_value = kind.startswith("value")
-        return sparse_driver(twin(f), positions, out, name=kind, with_value=with_value)
-
-    inputs = positions if out is None else (*positions, out)
-    return compiled_core(f, (kind, "core", positions, out), inputs, driver)
-
-
-def compiled_core(
-    f: Any, key: Any, inputs: Any, driver: Callable[[], Any], parameter: str = "program"
-) -> Transform:
-    """Return the transform that runs a driver, made once; its name is the first item of the key.
-
-    It takes the arguments of f after one of its own, `parameter`: a `Program` in one array.
-    """
-
-    def make() -> Transform:
-        positions = tuple(i + (i >= 0) for i in inputs)
-        name = f"{key[0]}({name_of(f)})"
-        core = Transform(taking(parameter, "*args"), driver(), positions, name)
-        core.label = lambda i: f"argument {i - 1}"
-        return cached(core, f, key)
-
-    core: Transform = remembered(f, key, make)
-    return core

@@ -65,6 +65,19 @@ def structure_of(address: int) -> Structure:
     return Structure(row_end, col, partial, blocks.reshape(-1, BLOCK_FIELDS), owner, first, end)
 
 
+def captured_structure(address: int) -> tuple[Structure, Any]:
+    """Return the structure that was captured on the tape at an address, and the decisions."""
+    return structure_of(address), _decisions(address)
+
+
+@entry
+def _decisions(address: Any) -> Any:
+    tape = tape_at(address)
+    decisions = empty_array(tape.arena_used, np.uint8)
+    copy_items(decisions, tape.arena, tape.arena_used)
+    return decisions
+
+
 @entry
 def _tape_arrays(address: Any) -> Any:
     tape = tape_at(address)

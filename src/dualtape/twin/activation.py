@@ -28,7 +28,7 @@ from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.ir_utils import build_definitions
 from numba.core.postproc import PostProcessor
 from numba.core.rewrites.registry import RewriteRegistry, rewrite_registry
-from numba.core.typed_passes import NopythonRewrites, NopythonTypeInference
+from numba.core.typed_passes import NativeLowering, NopythonRewrites, NopythonTypeInference
 from numba.core.untyped_passes import FixupArgs, ReconstructSSA
 from numba.np.ufunc.array_exprs import RewriteArrayExprs
 
@@ -39,9 +39,11 @@ from ..analysis.fresh import is_in
 from ..analysis.increments import keep_rows
 from ..analysis.influence import drop_derivatives
 from ..analysis.record_points import record_pending
+from ..analysis.replayable import require_replayable
 from ..analysis.rewriting import call, call_on_result, load, new_variable, rewrite
 from ..analysis.scalars import scalars_of
 from ..analysis.sharing import constant_of
+from ..analysis.slot_keys import give_keys
 from ..analysis.squares import smooth_squares
 from ..analysis.unbounded import watch_products
 from ..analysis.writes import Aliases
@@ -57,8 +59,10 @@ from ..functions.snapshots import as_compiled
 from ..numbers.construction import refuse_foreign_numbers
 from ..numbers.plane_arrays import IN_USE
 from ..numbers.registration import SCIPY
+from ..numbers.streamed import is_streamed
 from ..numbers.types import NumberType, highest_number, may_be_planes
 from ..rules.rule import Rule
+from .apart import LowerApart
 from .cell_reads import ReadCells, read_arrays
 from .constants import is_user_function, name_functions, static_value, undefined
 from .conversion import activator, item_activator
@@ -114,6 +118,9 @@ class Activate(FunctionPass):
             else:
                 keep_rows(func_ir)
                 record_pending(func_ir)
+                if is_streamed(number):
+                    func_ir._definitions = build_definitions(func_ir.blocks)
+                    give_keys(func_ir, number.face, written)
         func_ir._definitions = build_definitions(func_ir.blocks)
         if state.cells is not None:
             read_arrays(func_ir, state.cells)
@@ -303,6 +310,8 @@ class RewritesForNumbers(NopythonRewrites):
         refuse_lost_writes(state)
         if not any(highest_number(ty) is not None for ty in state.typemap.values()):
             return bool(super().run_pass(state))
+        if any(is_streamed(highest_number(ty)) for ty in state.args):
+            require_replayable(state)
         watch_products(state)
         registry = RewriteRegistry()
         registry.rewrites["after-inference"] = [Fuse]
@@ -316,7 +325,11 @@ class RewritesForNumbers(NopythonRewrites):
         return True
 
 
-OURS = {NopythonTypeInference: InferTypes, NopythonRewrites: RewritesForNumbers}
+OURS = {
+    NopythonTypeInference: InferTypes,
+    NopythonRewrites: RewritesForNumbers,
+    NativeLowering: LowerApart,
+}
 
 
 class ActivatingCompiler(Linked, CompilerBase):
