@@ -40,13 +40,14 @@ from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import lower_builtin
 
 from ..backend.calls import Value, invoke
-from ..backend.jit import generic, kernel
+from ..backend.jit import by_type, generic, kernel
 from ..numbers.access import flat_view, flattened
 from ..numbers.hyper_dual import HyperDual
-from ..numbers.layouts import emit_rows, first_tape
+from ..numbers.layouts import FIRST, emit_rows, first_tape, hold, offset_of, row_at, rows_in, word
+from ..numbers.plane_arrays import contiguous_values
 from ..numbers.reading import values_of
 from ..numbers.registration import type_global
-from ..numbers.types import NumberType, promote
+from ..numbers.types import NumberType, PlanesType, promote
 from ..reverse.blocks import (
     add_entry,
     add_to_rows,
@@ -211,7 +212,7 @@ class ArrayRule:
 
     def _on_numbers(self, code: Code, args: list[Value], number: Any) -> list[Value]:
         like, base, operands = code.zero(number), code.zero(number.base), args[: self.operands]
-        values = [code.call(values_of, a, base) if is_of(number, a.type) else a for a in args]
+        values = [self._lowered(code, a, base) if is_of(number, a.type) else a for a in args]
         data = code.call(self.keep, *values)
         if self.partials is not None:
             *others, value = code.items(data)
@@ -231,6 +232,12 @@ class ArrayRule:
             for x, planes in zip(results, result_tangents, strict=True)
         ]
 
+    @staticmethod
+    def _lowered(code: Code, a: Value, base: Value) -> Value:
+        """Return the values of an operand, one level down."""
+        is_planes = isinstance(a.type, PlanesType)
+        return code.call(contiguous_values, a) if is_planes else code.call(values_of, a, base)
+
     def _as_block(self, code: Code, operands: list[Value], data: Value, like: Value) -> Any:
         """Enter a block with the rows of operands and the data; return the results."""
         context, builder = code.context, code.builder
@@ -244,6 +251,7 @@ class ArrayRule:
         count = code.integer(0)
         for x in results:
             count = code.integer(builder.add(count.ir, code.size(x)))
+        foreign = [a for a in operands if isinstance(a.type, types.Array)]
         first = cgutils.alloca_once_value(builder, ir.Constant(ir.IntType(64), 0))
         with builder.if_then(cgutils.is_not_null(builder, address.ir)):
             places = [code.call(store_rows, address, layout).ir for layout in rows]
@@ -251,7 +259,8 @@ class ArrayRule:
             row_offsets = context.make_tuple(builder, both[0], places)
             record = context.make_tuple(builder, both, [row_offsets, data.ir])
             adjoint = self._address_of_adjoint(context, builder, saved_type(both))
-            row = emit_block(context, builder, address.ir, count.ir, adjoint, both, record)
+            block = address.ir, count.ir, adjoint, (both, record), foreign
+            row = emit_block(context, builder, *block)
             builder.store(row, first)
         row, numbers = code.integer(builder.load(first)), []
         for x in results:
@@ -288,7 +297,8 @@ class ArrayRule:
 
 def is_of(number: Any, ty: Any) -> bool:
     """Whether a type is that of arrays of these numbers; other operands are constant to a rule."""
-    return isinstance(ty, types.Array) and ty.dtype == number
+    is_planes = isinstance(ty, PlanesType) and ty.has_rows
+    return (isinstance(ty, types.Array) or is_planes) and ty.dtype == number
 
 
 class _Template(AbstractTemplate):
@@ -329,9 +339,28 @@ def as_dual(value: Any, a: Any, partials: Any, like: Any) -> Any:
     return dual_of(value, flat_view(sums), 0, 1, like)
 
 
-@kernel
+@by_type
 def as_statement(value: Any, a: Any, partials: Any, like: Any) -> Any:
     """Record a number with an entry for every element of an array."""
+    return _statement_of_planes if isinstance(a, PlanesType) else _statement_of_numbers
+
+
+@kernel
+def _statement_of_planes(value: Any, a: Any, partials: Any, like: Any) -> Any:
+    rows = rows_in(a, like)
+    address, first = first_tape(rows), word(rows, FIRST)
+    if address == 0:
+        return active_number(value, 0, 0, like)
+    entries = flattened(partials)
+    open_statement(address, entries.size)
+    for i in range(entries.size):
+        add_entry(address, row_at(rows, first + offset_of(rows, i)), entries[i])
+    hold(a)
+    return active_number(value, close_statement(address), address, like)
+
+
+@kernel
+def _statement_of_numbers(value: Any, a: Any, partials: Any, like: Any) -> Any:
     address = tape_of(a)
     if address == 0:
         return active_number(value, 0, 0, like)

@@ -17,11 +17,13 @@ from ..backend.jit import by_type, is_missing
 from ..errors import NO_COMPLEX, IntegerConversionError, MissingRuleError
 from ..numbers.access import base_like, element_like, empty_numbers, to_numbers
 from ..numbers.number import INTEGER_CONVERSION
+from ..numbers.plane_arrays import contiguous_values
 from ..numbers.reading import values_of
 from ..numbers.registration import CPU_FIRST, type_global
 from ..numbers.types import (
     PLAIN,
     NumberType,
+    PlanesType,
     highest_number,
     holds_numbers,
     promote,
@@ -263,6 +265,8 @@ def values(a: Any) -> Any:
     base = getattr(a.dtype, "base", None)
     if base is None:
         return lambda a: a
+    if isinstance(a, PlanesType) and a.has_rows:
+        return lambda a: values(contiguous_values(a))
     return lambda a: values(values_of(a, base_like(element_like(a))))
 
 

@@ -40,11 +40,11 @@ def factor(a_t: Any) -> Any:
 
 @kernel
 def solve_and_factor(a_t: Any, b: Any) -> Any:
-    """Solve A x = b for each row of b as NumPy does, given A^T.
+    """Solve A x = b for each row of b as NumPy does, given A^T, which the factors overwrite.
 
     Return x, LU factors, pivots, and whether A is regular.
     """
-    lu, x, n = a_t.copy(), b.copy(), a_t.shape[0]
+    lu, x, n = a_t, b.copy(), a_t.shape[0]
     pivots = empty_array(n, np.int32)
     if n == 0:
         return x, lu, pivots, True

@@ -10,7 +10,7 @@ import numpy as np
 from ..arrays.conversion import values
 from ..arrays.registration import route, route_method
 from ..backend.jit import generic, kernel
-from ..numbers.plane_arrays import know_planes
+from ..numbers.plane_arrays import know_planes, numbers_of
 from ..numbers.types import PlanesType, is_array
 from .determinant import determinant, log_determinant
 from .dual_products import is_dual_product, product_as_planes
@@ -31,7 +31,7 @@ def solve(a: Any, b: Any) -> Any:
     if b.shape[0] != a.shape[0]:
         raise np.linalg.LinAlgError(NOT_FITTING)
     require_finite(values(b))
-    return from_rows(system_solution(a, as_rows(b)), b)
+    return from_rows(system_solution(a, as_rows(numbers_of(b))), b)
 
 
 @generic
@@ -87,3 +87,12 @@ for _target, _kernel in {
 route_method("dot", dot)
 for _target in (np.dot, operator.matmul, np.vdot):
     know_planes(_target, is_product, makes=product_as_planes)
+
+
+def are_on_tape(args: Any, kws: Any) -> bool:
+    """Whether the planes among the arguments have rows: rules take their values as they are."""
+    return not kws and all(ty.has_rows for ty in args if isinstance(ty, PlanesType))
+
+
+for _name in ("solve", "inv", "det", "slogdet", "cholesky", "eigh", "eigvalsh"):
+    know_planes(getattr(np.linalg, _name), are_on_tape)

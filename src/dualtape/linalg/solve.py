@@ -81,7 +81,7 @@ def system_adjoint(data: Any, bar: Any, is_needed: Any) -> Any:
 def solution_and_factors(a_t: Any, b: Any) -> Any:
     """Solve A x = b for each row of b, given A^T; return x, factors and pivots.
 
-    Values are those of the plain function, to the last bit.
+    Values are those of the plain function, to the last bit. Factors may overwrite A^T.
     """
     if not isinstance(promote([a_t.dtype, b.dtype]), NumberType):
         return plain_solution
@@ -96,7 +96,7 @@ def solution_and_factors(a_t: Any, b: Any) -> Any:
 
 @kernel
 def plain_solution(a_t: Any, b: Any) -> Any:
-    """Solve A x = b for each row of b, given A^T of floats; return x, factors and pivots."""
+    """Solve A x = b for each row of b, given A^T of floats, which the factors overwrite."""
     require_finite(a_t)
     x, lu, pivots, is_regular = solve_and_factor(a_t, b)
     if not is_regular:

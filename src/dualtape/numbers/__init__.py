@@ -28,9 +28,9 @@ OPEN: dict[str, str] = {
     "none_comparison": "",
     "number": "INTEGER_CONVERSION Number",
     "partials": "PartialsType assemble split",
-    "plane_arrays": "IN_USE MAKERS SHAPE_ONLY duals_from element_at emit_numbers emit_planes "
-    "know_planes knows_planes new_duals numbers_of planes_from shape_of store_element "
-    "values_in view_of",
+    "plane_arrays": "IN_USE MAKERS SHAPE_ONLY contiguous_values duals_from element_at emit_numbers "
+    "emit_planes know_planes knows_planes new_duals numbers_of planes_from shape_of "
+    "store_element values_in view_of",
     "reading": "array_of_list array_of_tuple entry new_rows put_array put_number read_block "
     "read_lanes read_row read_rows reshape_like second_of seconds_of size_of submatrix "
     "symmetrize tangent_of tangents_of values_of zeros_like",

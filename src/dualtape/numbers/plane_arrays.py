@@ -34,8 +34,8 @@ from numba.extending import intrinsic, models, register_model
 from ..backend.allocation import array_over, new_array
 from ..backend.calls import Value, invoke
 from ..backend.disk_cache import PLANES
-from ..backend.jit import kernel
-from .access import empty_numbers
+from ..backend.jit import by_type, kernel
+from .access import copy_of, empty_numbers
 from .layouts import COUNT, FIRST, emit_rows, offset_of, row_at, word
 from .partials import assemble, split
 from .tracked import make_active
@@ -258,6 +258,25 @@ def shape_of(typingctx: Any, x: Any) -> Any:
         return array_over(context, builder, x.numbers, ir.Constant(_I64, 0), shape)
 
     return x.numbers(x), codegen
+
+
+@intrinsic
+def plane_values(typingctx: Any, planes: Any) -> Any:
+    """Return the values of planes, in their memory: nobody may write to them."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        values = values_in(context, builder, Value(planes, args[0]))
+        return impl_ret_borrowed(context, builder, *values)
+
+    return planes.values(planes), codegen
+
+
+@by_type
+def contiguous_values(planes: Any) -> Any:
+    """Return the same, copied unless they are contiguous."""
+    if planes.layout == "C":
+        return lambda planes: plane_values(planes)
+    return lambda planes: copy_of(plane_values(planes))
 
 
 # Which functions know planes

@@ -36,6 +36,7 @@ from ..numbers.layouts import (
     word,
 )
 from ..numbers.types import NumberType, level, map_leaves, partial_type
+from ..tape.held import hold_values, owner_of
 from ..tape.storage import BLOCK_FIELDS, grow, item_size, tape_at, typed_view
 
 ADJOINT_ARGS = (types.int64,) * 4
@@ -116,6 +117,29 @@ def enter_block(address: Any, count: Any, adjoint: Any, nbytes: Any) -> Any:
     return first, place_in(address, offset)
 
 
+SMALL = 512  # elements; fewer are copied sooner than held
+
+
+@kernel
+def hold_or_store(address: Any, a: Any, is_foreign: Any, like: Any) -> Any:
+    """Keep a contiguous array until the sweep; return its offset in the arena, or a held address.
+
+    A held address has 1 added.  An array that others may write to is copied, and so is one of a
+    tape outside of the pool, which would not release it.
+    """
+    tape, owner = tape_at(address), owner_of(a)
+    if is_foreign or owner == 0 or tape.home == 0 or a.size < SMALL:
+        return store_array(address, a, like)
+    hold_values(address, owner, a.size * a.itemsize)
+    return data_address(a) + 1
+
+
+@kernel
+def kept_address(arena: Any, kept: Any) -> Any:
+    """Return the address of an array that `hold_or_store` kept."""
+    return kept - 1 if kept & 1 else arena + kept
+
+
 def saved_type(ty: Any) -> Any:
     """Return the type of a record that is loaded: numbers are as wide as partials."""
     if isinstance(ty, types.BaseTuple):
@@ -127,29 +151,44 @@ def saved_type(ty: Any) -> Any:
 
 
 def emit_block(
-    context: Any, builder: Any, address: Any, count: Any, adjoint: Any, record: Any, value: Any
+    context: Any, builder: Any, address: Any, count: Any, adjoint: Any, record: Any, foreign: Any
 ) -> Any:
     """Enter a block with `count` results; return the row of the first.
 
-    Its data are a tuple of integers, arrays, and tuples of these.
+    Its data, type and value, are a tuple of integers, arrays, and tuples of these.  Arrays in the
+    memory of `foreign` ones are copied.
     """
     words: list[Any] = []
+
+    def owner(array: Any) -> Any:
+        return context.make_array(array[0])(context, builder, array[1]).meminfo
+
+    def is_foreign(array: Any) -> Any:
+        found = cgutils.false_bit
+        for other in foreign:
+            is_same = builder.icmp_unsigned("==", owner(array), owner(other))
+            found = builder.or_(found, is_same)
+        return found
 
     def write(ty: Any, item: Any) -> None:
         if isinstance(ty, types.BaseTuple):
             for i, part in enumerate(ty):
                 write(part, builder.extract_value(item, i))
         elif isinstance(ty, types.Array):
-            wide = saved_type(ty).dtype
-            arguments = address, item, context.get_constant_null(wide)
-            arg_types = types.int64, ty, wide
-            words.append(invoke(context, builder, store_array, arg_types, arguments)[1])
+            wide, keep = saved_type(ty).dtype, store_array
+            arguments = [address, item, context.get_constant_null(wide)]
+            arg_types = [types.int64, ty, wide]
+            if ty.dtype == wide and ty.layout == "C":
+                keep = hold_or_store
+                arguments.insert(2, is_foreign((ty, item)))
+                arg_types.insert(2, types.boolean)
+            words.append(invoke(context, builder, keep, arg_types, arguments)[1])
             shape = context.make_array(ty)(context, builder, item).shape
             words.extend(cgutils.unpack_tuple(builder, shape))
         else:
             words.append(context.cast(builder, item, ty, types.int64))
 
-    write(record, value)
+    write(*record)
     size = ir.Constant(ir.IntType(64), 8 * len(words))
     arguments = address, count, adjoint, size
     both = invoke(context, builder, enter_block, (types.int64,) * 4, arguments)[1]
@@ -174,7 +213,8 @@ def emit_load(context: Any, builder: Any, address: Any, offset: Any, record: Any
         if isinstance(ty, types.BaseTuple):
             return context.make_tuple(builder, ty, [read(item) for item in ty])
         if isinstance(ty, types.Array):
-            data = builder.add(arena, next_word())
+            places = types.int64, types.int64
+            data = invoke(context, builder, kept_address, places, (arena, next_word()))[1]
             return array_over(context, builder, ty, data, [next_word() for _ in range(ty.ndim)])
         return context.cast(builder, next_word(), types.int64, ty)
 
