@@ -234,6 +234,23 @@ def gradient_problem(name, title, f, args, gradient):
     )
 
 
+def jvp_peers(written, args, tangents):
+    """Return the other libraries' products; ``written(np_like, made)`` is their function.
+
+    `made` makes a constant of the library from an array.
+    """
+
+    def jax_product(jax, jnp):
+        f = written(jnp, jnp.asarray)
+        return lambda *both: jax.jvp(f, both[: len(args)], both[len(args) :])[1]
+
+    def torch_product(torch):
+        f = written(torch, torch.from_numpy)
+        return lambda *both: torch.func.jvp(f, both[: len(args)], both[len(args) :])[1]
+
+    return [by_jax(jax_product, *args, *tangents), by_torch(torch_product, *args, *tangents)]
+
+
 def jvp_problem(name, title, f, args, gradient):
     """Return a Jacobian-vector product by all arguments as a problem."""
     tangents = directions(args)
@@ -244,7 +261,10 @@ def jvp_problem(name, title, f, args, gradient):
         primal=f,
         args=args,
         reference=lambda: dot(gradient(*args), tangents),
-        candidates=[Candidate("dualtape", "forward", lambda: own)],
+        candidates=[
+            Candidate("dualtape", "forward", lambda: own),
+            *(jvp_peers(WRITTEN[name], args, tangents) if name in WRITTEN else []),
+        ],
         slow=name in SLOW,
     )
 
@@ -285,6 +305,32 @@ def written_product(np_like):
     return lambda a, x: np_like.sum(a @ x)
 
 
+def written_mixture(np_like, made):
+    """Return the mixture in matrix form for another library's arrays."""
+    _, points = mixture.data(mixture.DIMENSIONS, mixture.COMPONENTS, mixture.POINTS)
+    logsumexp = getattr(np_like, "logsumexp", None)
+    if logsumexp is None:
+        from jax.scipy.special import logsumexp
+    return mixture.written_with(np_like, logsumexp, points, mixture.COMPONENTS)
+
+
+def written_product_by_vector(np_like, made):
+    """Return the product as a function of the vector."""
+    a = made(matrix(N))
+    return lambda x: np_like.sum(a @ x)
+
+
+WRITTEN = {
+    "rosenbrock-arrays": lambda np_like, made: written_with(np_like),
+    "mixture-matrix": written_mixture,
+    "pinn": lambda np_like, made: pinn.written_with(
+        np_like, made(pinn.data(pinn.WIDTH, 100)[1]), pinn.WIDTH
+    ),
+    "matvec-x": written_product_by_vector,
+    "matvec": lambda np_like, made: written_product(np_like),
+    "solve": lambda np_like, made: written_solve(np_like),
+}
+"""Functions for the products of other libraries."""
 HANDS = {"matvec": lambda *args: [by_hand(product_gradient_by_hand, *args)]}
 PEERS = {"solve": both_arguments(written_solve), "matvec": both_arguments(written_product)}
 

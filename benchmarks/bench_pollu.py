@@ -5,6 +5,7 @@ from numba import njit
 
 import dualtape as ad
 
+from .bench_brusselator import steady
 from .peers import by_autograd, by_casadi, by_jax, by_torch
 from .problem import Problem, by_dualtape, by_hand
 
@@ -143,7 +144,7 @@ def problems(small=False):
         candidates=[
             by_hand(pollu_jacobian, y),
             by_dualtape("auto", lambda: ad.jacobian(f), y),
-            by_dualtape("sparse", lambda: ad.sparse_jacobian(f), y),
+            by_dualtape("sparse", lambda: steady(ad.sparse_jacobian(f), y), y),
             by_dualtape("sparse, prepared", lambda: ad.prepare_sparse_jacobian(f, y), y),
             by_jax(lambda jax, jnp: jax.jacfwd(written_with(jnp)), y),
             by_casadi(casadi_jacobian, y),

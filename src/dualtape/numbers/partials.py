@@ -34,7 +34,7 @@ class PartialsType(types.Type):
     @property
     def is_vector(self) -> bool:
         """Whether the lanes sit in one SIMD register."""
-        return isinstance(self.base, types.Float)
+        return isinstance(self.base, types.Float) and self.n > 1
 
 
 def slot_type(base: Any, n: int) -> Any:

@@ -20,6 +20,7 @@ from llvmlite import ir
 from numba.core import cgutils, imputils, types
 from numba.extending import intrinsic
 
+from ..backend.allocation import array_over
 from ..tape.stream import (
     capture_columns,
     capture_decision,
@@ -300,6 +301,23 @@ def incremented(emitted: Any, ty: Any, s: Any, y: Any) -> Any:
         partials = [unwrap(p, types.float64, emitted) for p in y.partials]
         ty.face.add_to_row(result, number, y, partials, types.float64)
     return result._getvalue()
+
+
+def is_same_memory(ty: Any, target: Any) -> bool:
+    """Whether an array type is one of floats that are numbers of another, contiguous both."""
+    if not (isinstance(ty, types.Array) and isinstance(target, types.Array)):
+        return False
+    is_plain = ty.layout == target.layout == "C" and ty.aligned
+    is_value = isinstance(target.dtype, NumberType) and target.dtype.face is Streamed
+    return is_plain and is_value and ty.dtype == target.dtype.base
+
+
+def as_numbers(context: Any, builder: Any, ty: Any, value: Any, target: Any) -> Any:
+    """Return an array of floats as one of numbers, in its memory; no reference is counted."""
+    source = context.make_array(ty)(context, builder, value)
+    shape = cgutils.unpack_tuple(builder, source.shape, ty.ndim)
+    owner = source.meminfo, source.parent
+    return array_over(context, builder, target, source.data, shape, None, *owner)
 
 
 def is_streamed(number: Any) -> bool:

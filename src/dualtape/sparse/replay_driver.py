@@ -24,7 +24,7 @@ from ..drivers.factory import Request
 from ..drivers.signature import DerivativeTypes, base_type
 from ..numbers import access
 from ..numbers.access import flat_view, flattened
-from ..numbers.streamed import Captured, Streamed
+from ..numbers.streamed import Captured, Streamed, as_numbers, is_same_memory
 from ..reverse.borrowing import array_at
 from ..tape import stream
 from .driver import SparseSession, recorded, require_plain, result_type
@@ -242,19 +242,11 @@ def _seeded(emit: Emitter, x: Input, is_output: bool) -> tuple[Value, bool]:
     ty, number = x.value.type, emit.derivative.number
     if not isinstance(ty, types.Array):
         return emit.cast(emit.cast(x.value, number.base), number), False
-    is_plain = ty.layout == "C" and ty.aligned and ty.dtype == number.base
-    if is_plain and not is_output and not emit.derivative.effects.exposed:
-        return Value(x.active, _reinterpreted(emit, x)), False
+    may_show = not is_output and not emit.derivative.effects.exposed
+    if may_show and is_same_memory(ty, x.active):
+        numbers = as_numbers(emit.context, emit.builder, ty, x.value.ir, x.active)
+        return Value(x.active, numbers), False
     return emit.owned(emit.kernel(access.to_numbers, x.value, emit.number)), True
-
-
-def _reinterpreted(emit: Emitter, x: Input) -> Any:
-    """Return an array of floats as one of numbers, which are nothing but their values."""
-    context, builder = emit.context, emit.builder
-    source = context.make_array(x.value.type)(context, builder, x.value.ir)
-    shape = [extent.ir for extent in emit.extents(x.value)]
-    owner = source.meminfo, source.parent
-    return array_over(context, builder, x.active, source.data, shape, None, *owner)
 
 
 @kernel

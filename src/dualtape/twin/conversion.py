@@ -16,6 +16,7 @@ from numba.extending import intrinsic
 from ..backend.calls import invoke
 from ..numbers.access import list_to_numbers, to_numbers
 from ..numbers.plane_arrays import know_planes
+from ..numbers.streamed import as_numbers, is_same_memory
 from ..numbers.types import NumberType, level, root, tuple_like, with_root
 
 
@@ -76,13 +77,16 @@ def new_intrinsic(function: Callable[..., Any]) -> Any:
 
 @functools.cache
 def activator(number: NumberType) -> Any:
-    """Return the intrinsic that converts arrays and lists of floats to ones of `number`."""
+    """Return the intrinsic that converts new arrays and lists of floats to ones of `number`."""
 
     @new_intrinsic
     def activated(typingctx: Any, value: Any) -> Any:
         target = activation_type(typingctx, value, number)
 
         def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            if is_same_memory(value, target):
+                numbers = as_numbers(context, builder, value, args[0], target)
+                return imputils.impl_ret_borrowed(context, builder, target, numbers)
             return activate_value(context, builder, sig.args[0], args[0], number)
 
         return target(value), codegen
