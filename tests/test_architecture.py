@@ -32,7 +32,7 @@ ORDER = [
     ("sparse", "transforms", "recording"),
     "implicit",
     "solvers",
-    ("optimize", "integrate"),
+    ("optimize", "integrate", "roots"),
     "precompile",
 ]
 """Packages and single modules, lowest first: what one imports stands before it; those of one place
@@ -49,7 +49,7 @@ MODULES = {".".join(path.relative_to(SOURCE).with_suffix("").parts): path for pa
 MODULES = {name.removesuffix(".__init__"): path for name, path in MODULES.items()}
 TREES = {name: ast.parse(path.read_text()) for name, path in MODULES.items()}
 PACKAGES = sorted(name for name, path in MODULES.items() if path.name == "__init__.py")
-FACES = ("optimize", "integrate")
+FACES = ("optimize", "integrate", "roots")
 """Packages that users import by name: their docstrings and `__all__` are the users' own."""
 LARGEST_FILE = 450
 PUBLIC = [name for name in dir(dualtape) if not name.startswith("_")]

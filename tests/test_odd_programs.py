@@ -619,17 +619,39 @@ def vectorized_function_of_constants(x):
 # Integers
 
 
-@program(INTEGER, quick=True)
+@program(RIGHT, quick=True)
 def integer_of_a_number(x):
-    return int(x[0]) * x[1]  # here
+    return int(x[0]) * x[1] + x[int(x[0] // 1)] * np.int32(3.5 * x[1])
 
 
-@program((ad.MissingRuleError, "int64"))
+@program(RIGHT)
 def numpy_integer_of_a_number(x):
-    return np.int64(x[0]) * x[1]  # here
+    return np.int64(x[0]) * x[1]
 
 
-@program(INTEGER)
+@program(RIGHT)
+def integers_of_an_array(x):
+    k = (3.0 * x).astype(np.int64)
+    return np.sum(k * x) + x[k[0] % 2] * k[1]
+
+
+@program(RIGHT)
+def count_of_steps(x):
+    s = 0.0
+    for i in range(1, int(4.3 * abs(x[0]) + 2.1)):
+        s += x[0] * x[1] / i
+    return s
+
+
+@program(RIGHT)
+def interpolation_in_a_table(x):
+    t = np.array([0.0, 1.0, 4.0, 9.0, 16.0, 25.0, 36.0])
+    at = 1.6 + abs(x[0])
+    i = int(np.floor(at))
+    return (t[i] + (at - i) * (t[i + 1] - t[i])) * x[1]
+
+
+@program(INTEGER, quick=True)
 def stored_among_integers(x):
     a = np.zeros(2, np.int64)
     a[0] = x[0]  # here

@@ -104,9 +104,9 @@ _CONTENTS = {
 }
 """The table of contents: modules, and the public names of each."""
 _COMPILING = ("transforms.registration", "drivers.pipeline")  # no public name imports them
-_WITH_SCIPY = ("integrate", "optimize")  # SciPy's solvers import slower than the whole package
+_APART = ("integrate", "optimize", "roots")  # SciPy's solvers import slower than all the rest
 _HOME = {name: module for module, names in _CONTENTS.items() for name in names.split()}
-_MODULES = {"graph": "recording.graph", **{name: name for name in _WITH_SCIPY}}
+_MODULES = {"graph": "recording.graph", **{name: name for name in _APART}}
 
 if not _typing.TYPE_CHECKING:
     __all__ = ["graph", *_HOME]  # noqa: PLE0604

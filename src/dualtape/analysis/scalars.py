@@ -18,7 +18,7 @@ from ..numbers.types import PLAIN, NumberType, is_array
 from .fresh import inputs_of, is_in
 from .sharing import constant_of
 
-_REFUSED = {int, range, complex}
+_REFUSED = {range, complex}
 """Conversions that lose a derivative; they are refused even if the result is not used."""
 NUMBERS_ONLY = {
     np.clip,

@@ -222,8 +222,10 @@ for _function in (enumerate, zip, sum):
 
 @by_type
 def as_type(a: Any, dtype: Any) -> Any:
-    """ndarray.astype of active numbers: a copy over the float type."""
+    """ndarray.astype of active numbers: a copy over the float type, or of constant integers."""
     target = getattr(dtype, "dtype", None)
+    if isinstance(target, types.Integer | types.Boolean):
+        return lambda a, dtype: values(a).astype(dtype)
     require_float(target, f"astype({target}) of active numbers")
     if target not in (types.float32, types.float64) or target == root(a.dtype):
         return lambda a, dtype: a.copy()

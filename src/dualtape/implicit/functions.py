@@ -208,6 +208,20 @@ def _solution(residual: Any, both: Any, find: Any) -> Function:
     return solve
 
 
+def implicit_solution(f: Any) -> Any:
+    """Return (x, p) -> x with derivatives, for a solution x of f(x, *p) = 0 that was found."""
+
+    def itself(x0, p):  # type: ignore[no-untyped-def]
+        return x0
+
+    solve = twin(_solution(twin(f), value_and_jacobian(f).inner, twin(itself)))
+
+    def at_solution(x, p):  # type: ignore[no-untyped-def]
+        return solve(x, *p)
+
+    return twin(at_solution)
+
+
 @generic
 def require_solution(step: float, size: float) -> None:
     """Raise if a solver returned a point that is not a solution."""

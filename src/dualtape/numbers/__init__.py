@@ -36,7 +36,8 @@ OPEN: dict[str, str] = {
     "symmetrize tangent_of tangents_of values_of zeros_like",
     "registration": "CPU_FIRST ELEMENTWISE INPLACE_OF NumberTemplate PRIMAL_ONLY SCIPY "
     "WITH_INTEGERS operand register register_rule type_global value",
-    "streamed": "Captured K_MAX Streamed incremented is_streamed named nameless noted",
+    "streamed": "Captured K_MAX Streamed as_numbers incremented is_same_memory is_streamed named "
+    "nameless noted",
     "tracked": "Active Tracked make_active",
     "types": "NumberType PLAIN PlanesType has_planes highest_number holds_numbers is_array level "
     "map_leaves may_be_planes member_type operation_type partial_type plain_type present "

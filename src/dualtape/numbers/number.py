@@ -352,9 +352,10 @@ class Number:
         return self.lift1(round(primal(self), digits), 0.0, None)
 
     def __int__(self) -> int:
-        raise IntegerConversionError(INTEGER_CONVERSION)
+        return int(primal(self))
 
-    __index__ = __int__
+    def __index__(self) -> int:
+        raise IntegerConversionError(INTEGER_CONVERSION)
 
     def __float__(self) -> float:
         raise IntegerConversionError(
@@ -384,8 +385,8 @@ class Number:
 LARGEST_UNROLLED_POWER = 0x10000  # from here on Numba's x**n is pow(x, float(n))
 
 INTEGER_CONVERSION = (
-    "an active number was converted to an integer, which would silently lose its derivative. "
-    "Where an index or a count is meant, write int(dualtape.value(x))."
+    "an active number was used as an integer (an index, a count, an item of an integer array), "
+    "which would silently lose its derivative. Where that is meant, write int(x)."
 )
 
 

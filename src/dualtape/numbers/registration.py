@@ -332,7 +332,7 @@ def _of_primal(target: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
 
 _LOCALLY_CONSTANT = (
     math.isnan, math.isinf, math.isfinite, np.isnan, np.isinf, np.isfinite, np.signbit,
-    math.floor, math.ceil, math.trunc,
+    math.floor, math.ceil, math.trunc, int,
 )  # fmt: skip
 for _target in _LOCALLY_CONSTANT:
     register(_target, *_of_primal(_target))
@@ -398,7 +398,6 @@ def _refuse_integer(typing_context: Any, args: Any) -> Any:
     raise IntegerConversionError(INTEGER_CONVERSION)
 
 
-register(int, lambda x: x, _refuse_integer)
 register(range, lambda *args: args[0], _refuse_integer)
 
 
@@ -413,7 +412,7 @@ def value(x: Any) -> Any:
     """Return the primal of `x`: the plain value, without any derivative.
 
     What depends on ``value(x)`` is constant to every derivative, so it is also the way to stop a
-    gradient and to use an active number as an index: ``int(value(x))``.
+    gradient.
 
     Parameters
     ----------

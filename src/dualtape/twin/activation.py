@@ -30,6 +30,7 @@ from numba.core.postproc import PostProcessor
 from numba.core.rewrites.registry import RewriteRegistry, rewrite_registry
 from numba.core.typed_passes import NativeLowering, NopythonRewrites, NopythonTypeInference
 from numba.core.untyped_passes import FixupArgs, ReconstructSSA
+from numba.np.numpy_support import from_dtype
 from numba.np.ufunc.array_exprs import RewriteArrayExprs
 
 from ..analysis.casts import Casts, cast_to
@@ -164,8 +165,8 @@ class Activate(FunctionPass):
         function = constant_of(func_ir, expr.func)
         if function is np.float64:
             return [_call_instead(statement, float)]
-        target = types.float32 if function is np.float32 else function
-        if isinstance(target, types.Float) and len(expr.args) == 1 and active:
+        target = _number_class(function)
+        if target is not None and len(expr.args) == 1 and active:
             ty, assignment = load(statement.target.scope, target, statement.loc)
             expr.args = [*expr.args, ty]
             return [assignment, _call_instead(statement, cast_to)]
@@ -212,6 +213,14 @@ class Activate(FunctionPass):
         if may_have_planes:
             limit_planes(func_ir, exposed, stored, scalars, arg_types)
         return written
+
+
+def _number_class(function: Any) -> Any:
+    """Return the Numba type that a call like ``np.int64(x)`` converts to, or None."""
+    if isinstance(function, types.Float | types.Integer):
+        return function
+    is_class = isinstance(function, type) and issubclass(function, np.float32 | np.integer)
+    return from_dtype(np.dtype(function)) if is_class else None
 
 
 def _call_instead(statement: Any, function: Any) -> Any:
