@@ -588,27 +588,40 @@ def compiled_vector_square(v):
     return v * v
 
 
+@numba.vectorize(["float64(float64, float64, float64)"])
+def vector_choice(a, b, c):
+    if a > b:
+        return a * a * c
+    return np.sin(b) / (1.0 + a * a) + c / 2
+
+
 @numba.guvectorize(["(float64[:], float64[:])"], "(n)->(n)")
 def squares(a, out):
     for i in range(a.shape[0]):
         out[i] = a[i] * a[i]
 
 
-@program(NOT_YET)
+@program(RIGHT)
 def vectorized_function_of_a_number(x):
-    return vector_square(x[0]) * x[1]  # here
+    return vector_square(x[0]) * x[1] + vector_square(3) * x[0]
 
 
-@program(NO_RULE)
+@program(RIGHT)
 def compiled_vectorized_function(x):
-    return np.sum(compiled_vector_square(x))  # here
+    return np.sum(compiled_vector_square(x))
 
 
-@program(NO_RULE)
+@program(RIGHT)
+def vectorized_function_of_several_arrays(x):
+    y = vector_choice(x.reshape((2, 1)), C * x, 2)
+    return np.sum(y * y) + vector_choice(x[0], C[1], x[1])
+
+
+@program(RIGHT)
 def generalized_vectorized_function(x):
     out = np.zeros(2)
-    squares(x, out)  # here
-    return np.sum(out)
+    squares(x, out)
+    return np.sum(out) + out[0] * x[1]
 
 
 @program(RIGHT)

@@ -14,7 +14,7 @@ OPEN: dict[str, str] = {
     "array_rule": "array_rule",
     "blas": "NOT_FITTING careful_product matrix_product multiply",
     "byte_counts": "ATTRIBUTES",
-    "conversion": "array_from promoted_zero values",
+    "conversion": "array_from promoted_zero values zero_of",
     "expression": "Expression Node Operands",
     "kinks": "norm_without_derivative smooth square_of_absolute square_of_deviation "
     "square_of_hypot square_of_norm square_of_root",

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba.core.caching import NullCache
 from numba.core.dispatcher import Dispatcher
+from numba.np.ufunc.dufunc import DUFunc
 
 from ..backend.disk_cache import package_stamp
 from ..backend.jit import use_cache
@@ -20,6 +21,7 @@ from ..errors import ArgumentError
 from ..functions.fingerprint import fingerprint
 from ..functions.memo import remembered
 from ..functions.parameters import positional
+from ..functions.partial import plain_function
 from ..functions.pickling import sent_as
 from ..rules.rule import Rule
 from .dispatcher import Transform
@@ -114,6 +116,7 @@ def _stamp(function: Any, key: Any) -> str:
 
 def checked_function(f: Any, kind: str) -> Any:
     """Return f as something Numba can compile, or raise."""
+    f = plain_function(f)
     if isinstance(f, Dispatcher | FunctionType):
         if getattr(f, "py_func", f).__code__.co_flags & inspect.CO_VARKEYWORDS:
             raise ArgumentError(
@@ -121,10 +124,12 @@ def checked_function(f: Any, kind: str) -> Any:
                 "cannot compile; name its parameters."
             )
         return f
-    if isinstance(f, np.ufunc | BuiltinFunctionType | Rule | type(functools.reduce) | type(np.sum)):
+    if isinstance(
+        f, np.ufunc | DUFunc | BuiltinFunctionType | Rule | type(functools.reduce) | type(np.sum)
+    ):
         return _wrapped_builtin(f)
     hint = ""
-    if isinstance(f, functools.partial) or callable(f):
+    if callable(f):
         hint = " Write a plain function (def or lambda) that calls it."
     raise ArgumentError(
         f"{kind}: expected a Python function or an njit function, got {f!r} of type "
@@ -140,7 +145,10 @@ def _wrapped_builtin(f: Any) -> Any:
     def binary(x: Any, y: Any) -> Any:
         return f(x, y)
 
-    wrapper = binary if _required_arguments(f) == 2 else unary
+    def ternary(x: Any, y: Any, z: Any) -> Any:
+        return f(x, y, z)
+
+    wrapper = {2: binary, 3: ternary}.get(_required_arguments(f), unary)
     wrapper.__name__ = getattr(f, "__name__", None) or f.name
     return wrapper
 

@@ -18,6 +18,7 @@ from typing import Any
 from ..errors import DualtapeError
 from ..functions.cells import FIXED
 from ..functions.memo import Memory, current, is_living, is_plain, memory_of, source_of
+from ..functions.partial import plain_function
 from .dispatcher import Transform
 
 
@@ -111,7 +112,7 @@ def live(maker: Callable[..., Any]) -> Callable[..., Any]:
     def make_live(*args: Any, **kwargs: Any) -> Any:
         if "f" in kwargs:
             args, kwargs = _bound(maker, args, kwargs)
-        before, f = args[:position], args[position]
+        before, f = args[:position], plain_function(args[position])
         after = tuple(map(_hashable, args[position + 1 :]))
         kwargs = {name: _hashable(option) for name, option in kwargs.items()}
 

@@ -3,7 +3,7 @@
 Read `libraries` (which functions are known), `reach` (globals, closures and helpers of a function),
 `cells` (where compiled code reads a name that may be rebound), `snapshots` (the values that an njit
 function was compiled with), `fingerprint` (a digest of all of it), `memo` (results cached on a
-function), `parameters` (such parameters made ordinary), and `pickling`.
+function), `partial` and `parameters` (made ordinary ones), and `pickling`.
 """
 
 OPEN: dict[str, str] = {
@@ -13,6 +13,7 @@ OPEN: dict[str, str] = {
     "memo": "CollectableDispatcher Memory current is_living is_plain memory_of remembered "
     "source_of",
     "parameters": "positional taking",
+    "partial": "plain_function",
     "pickling": "Traveler sent_as",
     "reach": "copy_function factors_matrices",
     "snapshots": "as_compiled",

@@ -73,6 +73,7 @@ from .inference import InferTypes
 from .labels import label_operations
 from .plain_calls import pass_plain_values
 from .plane_conversions import limit_planes
+from .vectorized import vectorized_twin
 from .views import refuse_lost_writes, view_activator
 
 
@@ -283,6 +284,9 @@ def active_form(value: Any, loc: Any = None, *, labels: bool = False) -> Any:
         return None
     if rule is not None:
         return rule
+    vectorized = vectorized_twin(value, _labelled_twin if labels else twin)
+    if vectorized is not None:
+        return vectorized
     if is_user_function(value):
         return twin(value, labels=labels)
     if is_stencil(value):
@@ -417,6 +421,10 @@ def twin(function: Any, *, labels: bool = False) -> Any:
         return result
 
     return remembered(function, ("twin", labels), make)
+
+
+def _labelled_twin(function: Any) -> Any:
+    return twin(function, labels=True)
 
 
 def twin_options(function: Any) -> dict[str, Any]:
