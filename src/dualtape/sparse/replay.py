@@ -122,7 +122,11 @@ class Replays:
             return None
         key = np.array(list(self._key(args)), np.int64)
         frame = layout(*places.pattern, (rows.size, n))
-        return Replay(self._make_replay(), places, known, key, frame)
+        replay = Replay(self._make_replay(), places, known, key, frame)
+        found = replay.call(replay.address, *args)  # compiles it
+        entries = found[-1] if isinstance(found, tuple) else found
+        self._is_possible = entries.size == places.size
+        return replay if self._is_possible else None
 
     def _key(self, args: tuple[Any, ...]) -> Iterator[int]:
         for i, arg in enumerate(args):

@@ -16,8 +16,8 @@ slot on the tape, with column 0 where it is passive, and the decisions in the ta
 Both run with the words of one cell of memory, which a symbol names.  Calls lease it by an atomic
 compare-and-swap; one that does not get it records a tape.  Nothing else in the function's code
 overlaps with the cell, and LLVM is told so (`twin.apart`): then counters stay in registers.
-Measured with the statements of the Brusselator, 32 x 32, by hand: 3.0 times the function without
-that, 2.5 with it.
+Measured in one run, entries over the function: Brusselator, 32 x 32, 2.1 and 2.3 without that; an
+upwind scheme with a decision a cell 3.4 and 4.0.
 """
 
 from __future__ import annotations
