@@ -629,6 +629,32 @@ def vectorized_function_of_constants(x):
     return np.sum(compiled_vector_square(C) * x * x)
 
 
+# Arrays for results
+
+
+@program(RIGHT)
+def products_into_arrays(x):
+    out, other = np.empty((2, 2)), np.zeros(2)
+    np.dot(np.outer(x, C), np.outer(C, x), out)
+    np.dot(out, x, out=other)
+    return np.sum(out * out) + other[0] * other[1]
+
+
+@program(RIGHT)
+def clipped_and_rounded_into_arrays(x):
+    out, more, rounded = np.empty(2), np.empty(2), np.empty(2)
+    np.clip(x, 0.2, 0.8, out)
+    np.clip(2.0 * x, 0.0, 1.5, out=more)
+    np.round(x, 1, rounded)
+    np.round(3.1 * x, out=rounded[::-1])
+    return np.sum(out * more * x) + rounded[0] * x[1]
+
+
+@program(RIGHT)
+def smallest_number_of_its_type(x):
+    return x[0] * (1.0 + np.finfo(x.dtype).eps) + x[1]
+
+
 # Integers
 
 

@@ -12,7 +12,7 @@ OPEN: dict[str, str] = {
     "casts": "Casts cast_to",
     "choice": "choose_by_number",
     "effects": "depth_of_type effects_of_call effects_on",
-    "fresh": "is_in",
+    "fresh": "INPUTS is_in",
     "increments": "keep_rows",
     "influence": "drop_derivatives",
     "record_points": "record_pending recorded recorded_if_wide",

@@ -21,7 +21,7 @@ OPEN: dict[str, str] = {
     "loop": "emit_expression",
     "plane_views": "knows_attribute",
     "primal": "derivative_order primal_of",
-    "registration": "NODES register_elementwise route route_method",
+    "registration": "NODES inputs_of register_elementwise route route_method",
     "stencil": "is_stencil stencil_twin",
     "tracked_sums": "tracked_dot",
 }

@@ -82,8 +82,8 @@ class ElementwiseTemplate(AbstractTemplate):
             if isinstance(args[0].dtype, types.Integer):
                 raise IntegerConversionError(INTEGER_CONVERSION)
             return signature(args[0], *args)
-        inputs = getattr(type(self).key, "nin", len(args))
-        if len(args) == inputs + 1:  # an explicit output
+        inputs = inputs_of(type(self).key, len(args))
+        if len(args) > inputs:  # an explicit output
             return signature(args[-1], *args) if isinstance(arrays[-1].dtype, NumberType) else None
         dtype = type(self).result(self.context, elements)
         dtype, ndim = getattr(dtype, "settled", dtype), max(a.ndim for a in arrays)
@@ -96,15 +96,23 @@ class ElementwiseTemplate(AbstractTemplate):
         return (type(self).key, "numbers")
 
 
+_INPUTS = {np.clip: 3, np.round: 2, np.around: 2}
+
+
+def inputs_of(function: Any, count: int) -> int:
+    """Return how many of `count` arguments an elementwise function reads; one more is written."""
+    return min(count, getattr(function, "nin", _INPUTS.get(function, count)))
+
+
 INPLACE = set(INPLACE_OF.values())
 INPLACE_NAMES = {operator.__name__ for operator in INPLACE}
 
 
-def _lowering(make_node: Callable[..., Any], name: str, nin: int | None) -> Callable[..., Any]:
+def _lowering(make_node: Callable[..., Any], name: str, function: Any) -> Callable[..., Any]:
     """Return the lowering of one elementwise function: an expression of one node."""
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        count = len(args) if nin is None else nin
+        count = inputs_of(function, len(args))
         index = 0 if name in INPLACE_NAMES else count
         has_target = name in INPLACE_NAMES or len(args) == count + 1
         operands = Operands(context, builder, sig.args[:count], args[:count])
@@ -165,16 +173,15 @@ def _register(target: Any, make_node: Callable[..., Node], result: Any) -> None:
     know_planes(target, test, **({} if target in INPLACE else {"makes": None}))
     type_global(target, ElementwiseTemplate, result=staticmethod(result))
     name = getattr(target, "__name__", None) or target.name
-    lowering = _lowering(make_node, name, getattr(target, "nin", None))
+    lowering = _lowering(make_node, name, target)
     lower_builtin((target, "numbers"), types.VarArg(types.Any))(lowering)
 
 
 def _only_reads_planes(target: Any, args: Any, kws: Any) -> bool:
     """Whether an elementwise function writes to nothing, or not to planes."""
-    inputs = getattr(target, "nin", len(args))
     if target in INPLACE:
         return not isinstance(args[0], PlanesType)
-    return not kws and len(args) <= inputs
+    return not kws and len(args) <= inputs_of(target, len(args))
 
 
 def _where_node(dtype: Any, children: Any) -> Node:
@@ -240,8 +247,11 @@ def kernel_signature(typing_context: Any, kernel: Any, args: Any, kws: Any) -> A
 class _KernelTemplate(AbstractTemplate):
     metadata = CPU_FIRST
     kernel: Any
+    count = 0  # of arguments, if that tells kernels apart
 
     def generic(self, args: Any, kws: Any) -> Any:
+        if self.count not in (0, len(args)):
+            return None
         args = tuple(map(conversion.uniform_type, args))
         applies = self._applies((*args, *kws.values()))
         if not applies or (type(self).key in (max, min) and len(args) != 1):
@@ -253,7 +263,7 @@ class _KernelTemplate(AbstractTemplate):
         return any(map(holds_numbers, args))
 
     def get_impl_key(self, sig: Any) -> Any:
-        return (type(self).key, "kernel")
+        return (type(self).key, "kernel", type(self).count)
 
 
 class _ScalarKernelTemplate(_KernelTemplate):
@@ -275,10 +285,10 @@ def _call_kernel(kernel: Any) -> Callable[..., Any]:
     return lower
 
 
-def route(target: Any, kernel: Any, template: Any = _KernelTemplate) -> None:
-    """Lead calls of `target` with arrays of numbers to a kernel."""
-    type_global(target, template, kernel=kernel)
-    lower_builtin((target, "kernel"), types.VarArg(types.Any))(_call_kernel(kernel))
+def route(target: Any, kernel: Any, template: Any = _KernelTemplate, count: int = 0) -> None:
+    """Lead calls of `target` with arrays of numbers, with so many arguments, to a kernel."""
+    type_global(target, template, kernel=kernel, count=count)
+    lower_builtin((target, "kernel", count), types.VarArg(types.Any))(_call_kernel(kernel))
 
 
 class _Method(AbstractTemplate):

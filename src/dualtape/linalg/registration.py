@@ -34,6 +34,16 @@ def solve(a: Any, b: Any) -> Any:
     return from_rows(system_solution(a, as_rows(numbers_of(b))), b)
 
 
+@kernel
+def dot_into(a: Any, b: Any, out: Any) -> Any:
+    """np.dot with an array for the result."""
+    product = dot(a, b)
+    if product.shape != out.shape:
+        raise ValueError("output array has the wrong shape for this product")
+    out[...] = product
+    return out
+
+
 @generic
 def require_square(a: Any) -> None:
     """Raise unless a matrix is square."""
@@ -83,7 +93,8 @@ for _target, _kernel in {
     np.linalg.eigvalsh: of_square(eigenvalues),
     np.linalg.lstsq: lstsq,
 }.items():
-    route(_target, _kernel)
+    route(_target, _kernel, count=2 if _target is np.dot else 0)
+route(np.dot, dot_into, count=3)
 route_method("dot", dot)
 for _target in (np.dot, operator.matmul, np.vdot):
     know_planes(_target, is_product, makes=product_as_planes)

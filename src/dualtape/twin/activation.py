@@ -71,6 +71,7 @@ from .failures import compiling
 from .fusion import Fuse, FusePlain
 from .inference import InferTypes
 from .labels import label_operations
+from .outputs import pass_output_by_position
 from .plain_calls import pass_plain_values
 from .plane_conversions import limit_planes
 from .vectorized import vectorized_twin
@@ -183,7 +184,7 @@ class Activate(FunctionPass):
             transform = function(*arguments, **options)
             statement.value = ir.Global(function.__name__, transform, statement.loc)
             func_ir._definitions[statement.target.name] = [statement.value]
-        return []
+        return pass_output_by_position(statement, function) if active else []
 
     def _activate_arrays(
         self, func_ir: Any, number: NumberType, scalars: set[str], arg_types: Any

@@ -26,7 +26,7 @@ from ..analysis.rewriting import statements
 from ..arrays.expression import Expression, Node, Operands
 from ..arrays.loop import emit_expression
 from ..arrays.primal import primal_of
-from ..arrays.registration import NODES
+from ..arrays.registration import NODES, inputs_of
 from ..numbers.plane_arrays import numbers_of, shape_of
 from ..numbers.types import NumberType, PlanesType, highest_number, is_array, present, root
 
@@ -298,7 +298,7 @@ def _operands(statement: Any) -> list[Any]:
 
 def _inputs(function: Any, expr: Any) -> int:
     """Return the number of arguments of a function without an explicit output."""
-    return int(getattr(function, "nin", len(expr.list_vars())))
+    return inputs_of(function, len(expr.args) if expr.op == "call" else len(expr.list_vars()))
 
 
 def _holds(ty: Any) -> bool:
