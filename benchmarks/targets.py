@@ -351,7 +351,7 @@ TARGETS = (
         ratio("pollu", "dualtape, sparse"),
         5.0,
     ),
-    Target("the same, prepared", ratio("pollu", "dualtape, sparse, prepared"), 2.5),
+    Target("sparse Jacobian of POLLU, prepared", ratio("pollu", "dualtape, sparse, prepared"), 2.5),
     Target(
         "gradient of sum(A @ x) by x, n = 500",
         ratio("matvec-x-gradient", "dualtape, reverse"),

@@ -29,9 +29,9 @@ FRONT = ALWAYS | {
     "backend.jit", "backend.kernel_store", "backend.verbose", "drivers", "drivers.dispatcher",
     "drivers.factory", "drivers.live", "drivers.options", "drivers.select_mode", "functions",
     "functions.cells", "functions.fingerprint", "functions.libraries", "functions.memo",
-    "functions.parameters", "functions.pickling", "functions.reach", "functions.snapshots",
-    "rules", "rules.rule", "transforms", "transforms.derivatives", "transforms.products", "twin",
-    "twin.failures",
+    "functions.parameters", "functions.partial", "functions.pickling", "functions.reach",
+    "functions.snapshots", "rules", "rules.rule", "transforms", "transforms.derivatives",
+    "transforms.products", "twin", "twin.failures",
 }  # fmt: skip
 DECORATORS = (
     r"^@(overload|intrinsic|lower_\w+|infer\w*|box|unbox|kernel|by_type|specialized|generic)\b"
@@ -331,8 +331,8 @@ def test_cached_derivatives_load_little_and_compile_nothing(place, name):
     assert set(loaded) <= FRONT
     assert not arrays
     assert later == [3.0, 12.0]
-    with_solvers = ("optimize", "integrate")
-    assert set(everything) >= {n for n in REGISTERING if package_of(n) not in with_solvers}
+    apart = ("optimize", "integrate", "roots")
+    assert set(everything) >= {n for n in REGISTERING if package_of(n) not in apart}
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -675,6 +675,11 @@ def integers_of_an_array(x):
 
 
 @program(RIGHT)
+def array_as_integers(x):
+    return x[0] * np.asarray(3.3 * x, np.int64)[1] + x[1]
+
+
+@program(RIGHT)
 def count_of_steps(x):
     s = 0.0
     for i in range(1, int(4.3 * abs(x[0]) + 2.1)):

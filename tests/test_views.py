@@ -586,11 +586,6 @@ def address(x):
     return x[0] * x.ctypes.data
 
 
-@refused("integer")
-def array_as_integers(x):
-    return x[0] * np.asarray(x, np.int64)[1]
-
-
 @pytest.mark.parametrize("mode", ["forward", "reverse", "hessian"])
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused(name, mode):

@@ -33,9 +33,9 @@ class NotScalarError(DualtapeError, TypeError):
 
 
 class IntegerConversionError(DualtapeError, TypeError):
-    """An active number was converted to an integer, which would lose its derivative.
+    """An active number was used as an integer, which would lose its derivative.
 
-    Use ``int(dualtape.value(x))`` if the conversion is intended (an index into a table, say).
+    Write ``int(x)`` if that is meant (an index into a table, say).
     """
 
 

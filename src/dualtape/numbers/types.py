@@ -74,7 +74,10 @@ class NumberType(ByValueInstance):
         if isinstance(other, NumberType) and other.level < self.level:
             return Conversion.safe
         if self.slots and isinstance(other, NumberType) and other.level == self.level:
-            fits = self.settled is self or self.face.fits(_slots_of(other), self.widths)
+            has_slots = self.settled is self or bool(other.slots)
+            fits = has_slots and (
+                self.settled is self or self.face.fits(_slots_of(other), self.widths)
+            )
             if fits and other.settled == self.settled:
                 return Conversion.safe
             same = with_root(other.settled, root(self)) == self.settled

@@ -87,6 +87,11 @@ def sparse_jacobian(
     depends on many inputs. If a call records the same structure as the one before, patterns are not
     analyzed again.
 
+    Where shapes, integers and comparisons decide what f records, calls need no recording once they
+    have taken as long as compiling another version of f does (half a second): partials go straight
+    into the matrix, and the comparisons of f are compared with the known ones; where one differs, f
+    is recorded again.
+
     References
     ----------
     A. Griewank and A. Walther, Evaluating Derivatives, 2nd ed., SIAM 2008, chapters 7 to 9.
@@ -185,6 +190,11 @@ def prepare_sparse_jacobian(
         When called at a point where another branch has entries outside of the pattern.
     ArgumentError, MissingRuleError, TapeMemoryError
         As in `sparse_jacobian`.
+
+    Notes
+    -----
+    Two more versions of f are compiled, with which calls need no tape where f takes the decisions
+    that it took at the point (see `sparse_jacobian`).
 
     Examples
     --------

@@ -100,7 +100,7 @@ class Replays:
         start = perf_counter()
         try:
             self.present = self._captured(args, n, layout)
-        except DualtapeError:  # of a kind of function that is not replayed
+        except (DualtapeError, OverflowError):  # a function, or an integer, of another kind
             self._is_possible = False
         self._patience = CAPTURING if self._patience == COMPILING else perf_counter() - start
         self._spent = 0.0
