@@ -97,6 +97,8 @@ class Replays:
         ``layout(indptr, indices, shape)`` returns the frame of the matrices, and the order of the
         entries in them.
         """
+        if not self._is_possible:
+            return
         start = perf_counter()
         try:
             self.present = self._captured(args, n, layout)
