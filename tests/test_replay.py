@@ -345,6 +345,14 @@ def by_value(x):
     return x * x[int(ad.value(x[0]) * 7.0)]
 
 
+def by_numpy_integer(x):
+    return x * x[np.int64(7.0 * x[0])]
+
+
+def by_largest(x):
+    return x * max(x)
+
+
 def by_floor(x, t):
     return x * x[int(np.floor(t))]
 
@@ -382,6 +390,8 @@ def products(x):
 REFUSED = {
     by_position: [(LINE,), (LINE[::-1].copy(),)],
     by_value: [(LINE,), (LINE[::-1].copy(),)],
+    by_numpy_integer: [(LINE,), (LINE[::-1].copy(),)],
+    by_largest: [(LINE,), (LINE[::-1].copy(),)],
     by_floor: [(LINE, 1.5), (LINE, 3.5)],
     by_mask: [(LINE,), (LINE[::-1].copy(),)],
     by_order: [(LINE,), (LINE[::-1].copy(),)],

@@ -22,7 +22,7 @@ from numba.core.extending import _Intrinsic
 from ..errors import DualtapeError
 from ..functions.cells import SMALL
 from ..numbers.registration import ELEMENTWISE
-from ..numbers.streamed import is_streamed
+from ..numbers.streamed import is_streamed, noted
 from ..numbers.types import NumberType, is_array
 from ..rules.rule import Rule
 from .fresh import CONSTRUCTORS, is_in
@@ -69,7 +69,7 @@ class _Check:
     """The statements of one function, with their types."""
 
     def __init__(self, state: Any) -> None:
-        self.func_ir, self.typemap, self.calltypes = state.func_ir, state.typemap, state.calltypes
+        self.func_ir, self.typemap = state.func_ir, state.typemap
 
     def argument(self, ty: Any) -> None:
         """Raise if a replay could not tell whether an argument is the same."""
@@ -157,8 +157,12 @@ class _Check:
         if not _is_of_library(function):
             return False
         is_by_shape = is_in(function, _BY_SHAPE | {enumerate, zip})
-        if isinstance(function, _Intrinsic) or not has_floats or is_by_shape:
+        if not has_floats or is_by_shape or function is noted:
             return True
+        if isinstance(function, _Intrinsic):  # a cast may make an integer
+            return not _has(result, _INTEGERS)
+        if is_in(function, {max, min}) and any(map(is_array, args)):  # of an array's elements
+            return False
         if isinstance(function, Rule) or is_in(function, ELEMENTWISE):
             return self._is_known_operation(function, args, result)
         if is_in(function, INCREMENTS):

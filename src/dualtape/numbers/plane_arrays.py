@@ -43,8 +43,7 @@ from .types import PlanesType, has_planes, without_planes
 
 _I64 = ir.IntType(64)
 IN_USE = PLANES == "1"
-"""Whether planes are made.  They are not yet by default: derivatives within derivatives with sums
-along axes are still to be tested with them."""
+"""Whether planes are made; ``DUALTAPE_PLANES=0`` in the environment turns them off."""
 
 
 @register_model(PlanesType)

@@ -73,9 +73,7 @@ class Streamed(Slotted):
 
     def _combine(self, other: Any, value: Any, mine: Any, others: Any) -> Any:
         keys = joined_keys([self.keys, other.keys])
-        slots = dict(enumerate(mine))
-        places = slots_in(keys, self.keys)
-        merged = {place: slots[k] for k, place in enumerate(places)}
+        merged = dict(zip(slots_in(keys, self.keys), mine, strict=True))
         for place, partial in zip(_later(keys, self.keys, other.keys), others, strict=True):
             merged[place] = merged[place] + partial if place in merged else partial
         return self.pending.keyed(keys, value, tuple(merged[k] for k in range(len(keys))))
