@@ -60,5 +60,5 @@ def test_refused():
     def several(*args):
         return args[0]
 
-    with pytest.raises(ad.ArgumentError, match=r"functools\.partial of several"):
+    with pytest.raises(ad.ArgumentError, match=r"several takes \*args"):
         ad.grad(functools.partial(several, 1.0))

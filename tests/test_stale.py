@@ -544,3 +544,43 @@ def test_a_global_array_that_is_returned_is_that_array():
     space = notebook("A = np.arange(100.0)", FUNCTION.format("A"))
     value, _ = ad.value_and_jacobian(space["f"])(X)
     np.testing.assert_array_equal(value, space["A"])
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_a_failure_elsewhere_leaves_no_code_behind_that_reads_an_old_value(mode):
+    space = notebook(
+        "a = 2.0\n"
+        "def helper(x):\n    return a * x[0]\n"
+        "def f(x):\n    return helper(x) + a * x[1]\n"
+        "def fails(x):\n    return np.zeros(a)[0] + unknown(x)"
+    )
+    assert_now(space, made=ad.grad(space["f"], mode=mode))
+    run(space, "a = 3.0")
+    gradient = ad.grad(space["f"], mode=mode)
+    assert_now(space, made=gradient)
+    with pytest.raises(ad.DualtapeError):  # and is compiled with constants in place of cells
+        ad.grad(space["fails"], mode=mode)(X)
+    ad.grad(space["helper"], mode=mode)
+    for value in (4.0, 5.0):
+        run(space, f"a = {value}")
+        assert_now(space, made=ad.jacobian(space["f"], mode=mode))
+        assert_now(space, made=gradient)
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_a_cell_that_another_function_moved_and_the_first_value_again(mode):
+    space = notebook(
+        "first, second = 2.0, 5.0\na = first\n"
+        "def f(x):\n    return a * x[0] * x[1]\n"
+        "def g(x):\n    return a * x[0] + x[1]"
+    )
+    for name in "fg":
+        assert_now(space, name, made=ad.grad(space[name], mode=mode))
+    for value, names in (("second", "fg"), ("first", "fg"), ("second", "f"), ("first", "g")):
+        run(space, f"a = {value}")
+        for name in names:
+            assert_now(space, name, made=ad.grad(space[name], mode=mode))
+    run(space, "a = second")
+    assert_now(space, "f", made=ad.grad(space["f"], mode=mode))
+    run(space, "a = first\ndef h(x):\n    return a * x[1] ** 2")
+    assert_now(space, "h", made=ad.grad(space["h"], mode=mode))

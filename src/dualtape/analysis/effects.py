@@ -21,6 +21,7 @@ from numba.core.registry import cpu_target
 
 from ..functions.libraries import is_library
 from ..functions.memo import remembered
+from ..functions.objects import plain_function
 from ..numbers.types import PLAIN, NumberType, PlanesType
 from .rewriting import statements
 from .scalars import scalars_of
@@ -51,6 +52,7 @@ def depth_of_type(ty: Any) -> int:
 
 def analyzed(function: Any) -> FunctionType | None:
     """Return the source of a function that can be analyzed, or None."""
+    function = plain_function(function)
     if getattr(function, "copies_arguments", False):  # the result of a transform
         return None
     py_func = getattr(function, "py_func", function)

@@ -24,6 +24,8 @@ from numba import typed
 from numba.core import ir
 from numba.core.dispatcher import Dispatcher
 
+from ..functions.copies import owner_of
+from ..functions.objects import is_object, members_of
 from ..numbers.registration import value
 from ..numbers.types import PLAIN
 from .casts import cast_to
@@ -72,17 +74,21 @@ class CallEffects(NamedTuple):
 
 
 def constant_of(func_ir: Any, var: Any) -> Any:
-    """Return the global, closure or module constant that a variable is, or None."""
+    """Return the global, closure, or member of a module or object that a variable is, or None."""
     definitions = func_ir._definitions.get(var.name, [])
     if len(definitions) != 1:
         return None
     definition = definitions[0]
     if isinstance(definition, ir.Global | ir.FreeVar):
         return definition.value
+    if isinstance(definition, ir.Arg):
+        return owner_of(func_ir.func_id.func) if definition.index == 0 else None
     if isinstance(definition, ir.Expr) and definition.op == "getattr":
         owner = constant_of(func_ir, definition.value)
         if isinstance(owner, ModuleType):
             return getattr(owner, definition.attr, None)
+        if owner is not None and is_object(owner):
+            return members_of(owner).get(definition.attr)
     return None
 
 

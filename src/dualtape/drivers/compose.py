@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..functions.copies import copy_function
 from ..functions.memo import remembered
-from ..functions.reach import copy_function
 from ..twin.activation import twin
 from .checkpoint import plain_call
 from .dispatcher import Transform

@@ -20,8 +20,8 @@ from ..backend.jit import use_cache
 from ..errors import ArgumentError
 from ..functions.fingerprint import fingerprint
 from ..functions.memo import remembered
+from ..functions.objects import plain_function
 from ..functions.parameters import positional
-from ..functions.partial import plain_function
 from ..functions.pickling import sent_as
 from ..rules.rule import Rule
 from .dispatcher import Transform

@@ -18,7 +18,7 @@ from typing import Any
 from ..errors import DualtapeError
 from ..functions.cells import FIXED
 from ..functions.memo import Memory, current, is_living, is_plain, memory_of, source_of
-from ..functions.partial import plain_function
+from ..functions.objects import plain_function
 from .dispatcher import Transform
 
 

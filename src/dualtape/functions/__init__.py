@@ -3,19 +3,21 @@
 Read `libraries` (which functions are known), `reach` (globals, closures and helpers of a function),
 `cells` (where compiled code reads a name that may be rebound), `snapshots` (the values that an njit
 function was compiled with), `fingerprint` (a digest of all of it), `memo` (results cached on a
-function), `partial` and `parameters` (made ordinary ones), and `pickling`.
+function), `objects` with `partial`, `parameters` and `copies` (methods and others made ordinary
+functions), and `pickling`.
 """
 
 OPEN: dict[str, str] = {
     "cells": "CELLS Cell FIXED SMALL",
+    "copies": "copy_function owner_of",
     "fingerprint": "fingerprint",
     "libraries": "APPLIED_TRANSFORMS CUSTOM_RULES STATIC_TRANSFORMS is_library is_package_file",
     "memo": "CollectableDispatcher Memory current is_living is_plain memory_of remembered "
     "source_of",
+    "objects": "Members is_object is_property members_of plain_function",
     "parameters": "positional taking",
-    "partial": "plain_function",
     "pickling": "Traveler sent_as",
-    "reach": "copy_function factors_matrices",
+    "reach": "factors_matrices",
     "snapshots": "as_compiled",
 }
 """What other packages may use: names, by module."""

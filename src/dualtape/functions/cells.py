@@ -39,7 +39,9 @@ class Cell:
         The objects that must stay alive while code may read the value.
     """
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, binding: Binding) -> None:
+        value = binding.value
+        self.holder = binding.holder  # alive, so that the key is not that of another name
         self._value_type = _type_of(value)
         is_array = isinstance(value, np.ndarray)
         self.type = self._value_type.copy(readonly=True) if is_array else self._value_type
@@ -47,14 +49,18 @@ class Cell:
         self.address = self._pointer.ctypes.data
         self.held: tuple[Any, ...] = ()
         self._before: tuple[Any, ...] = ()
-        self.put(value)
+        self._put(value)
 
     def takes(self, value: Any) -> bool:
         """Whether code that reads this cell can read this value."""
         return is_movable(value) and _type_of(value) == self._value_type
 
-    def put(self, value: Any) -> None:
-        """Store another value of the same type."""
+    def show(self, value: Any) -> None:
+        """Hold a value of the same type from now on; `held` stays what it is if it is that one."""
+        if self.held[0] is not value:
+            self._put(value)
+
+    def _put(self, value: Any) -> None:
         if isinstance(value, np.ndarray):
             fields = [value.ctypes.data, id(value), *value.shape, *value.strides]
             storage = np.array(fields, np.intp)
@@ -81,6 +87,7 @@ def cell_of(binding: Binding) -> Cell | None:
     key, value = key_of(binding), binding.value
     cell = CELLS.get(key)
     if cell is not None and cell.takes(value):
+        cell.show(value)
         return cell
     if isinstance(value, np.ndarray) and value.nbytes > SMALL and is_movable(value):
         return make_cell(binding)
@@ -89,7 +96,7 @@ def cell_of(binding: Binding) -> Cell | None:
 
 def make_cell(binding: Binding) -> Cell:
     """Make a cell for a name; it lives as long as it is referenced."""
-    cell = CELLS[key_of(binding)] = Cell(binding.value)
+    cell = CELLS[key_of(binding)] = Cell(binding)
     return cell
 
 

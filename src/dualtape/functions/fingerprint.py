@@ -15,6 +15,7 @@ import numpy as np
 from numba.core.dispatcher import Dispatcher
 
 from .libraries import is_library
+from .objects import is_object
 from .reach import bindings, nested_code, rule_of
 
 
@@ -71,6 +72,8 @@ def _add(digest: Any, value: Any, seen: set[int]) -> None:
             _add(digest, item, seen)
     elif isinstance(value, ModuleType):
         digest.update(value.__name__.encode())
+    elif is_object(value):  # what is used of it are bindings of their own
+        digest.update(getattr(value, "__qualname__", type(value).__qualname__).encode())
     else:
         digest.update(repr(value).encode())
 

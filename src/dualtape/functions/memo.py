@@ -25,9 +25,11 @@ from numba.core.registry import CPUDispatcher
 
 from ..backend.forking import Lock
 from .cells import CELLS, FIXED, Cell, cell_of, content_of, is_movable, key_of, make_cell
+from .copies import copy_function
 from .fingerprint import is_same
 from .libraries import CUSTOM_RULES, is_library
-from .reach import ABSENT, Binding, bindings, contents, copy_function, is_named_by_library
+from .objects import plain_function
+from .reach import ABSENT, Binding, bindings, contents, is_named_by_library
 from .snapshots import SNAPSHOT, is_renewed, is_users, snapshot_of, warn_of_changes
 
 _LOCK = Lock()
@@ -70,11 +72,14 @@ class Place(NamedTuple):
     seen: Any
     state: Any
     binding: Binding | None
+    cell: Cell | None = None
 
     def is_changed(self) -> bool:
-        """Whether the value is another one now."""
+        """Whether the value is another one now, here or in the cell that code reads."""
         now = self.read(self.key)
-        return now is not self.seen or (type(self.state) is bytes and content_of(now) != self.state)
+        if now is not self.seen or (self.cell is not None and self.cell.held is not self.state):
+            return True
+        return type(self.state) is bytes and content_of(now) != self.state
 
 
 class Glance:
@@ -102,8 +107,11 @@ def _tests(i: int, place: Place, space: dict[str, Any]) -> Iterator[str]:
     else:
         space[f"scope{i}"] = place.binding.holder
         yield f"scope{i}[{place.key!r}] is seen{i}"
+    space[f"state{i}"] = place.state
+    if place.cell is not None:  # another function may have seen another value since
+        space[f"cell{i}"] = place.cell
+        yield f"cell{i}.held is state{i}"
     if type(place.state) is bytes:
-        space[f"state{i}"] = place.state
         yield f"content_of(seen{i}) == state{i}"
 
 
@@ -127,7 +135,8 @@ class Memory:
         self.is_living = is_living
         self.glance = Glance(())
         self._others: tuple[Place, ...] | None = None
-        self._cells: list[Cell] = []
+        self._cells: list[Cell] = []  # which code of this function may read
+        self._read: dict[Any, Cell] = {}  # which all of it reads, whenever it was compiled
         self._copy: Any = None
 
     @property
@@ -150,8 +159,14 @@ class Memory:
         with _LOCK:
             if self._others is None:
                 self._collect(function)
-            elif any(place.is_changed() for place in (*self.places, *self._others)):
+            elif self._has_lost_cells() or any(
+                place.is_changed() for place in (*self.places, *self._others)
+            ):
                 self._renew(function)
+
+    def _has_lost_cells(self) -> bool:
+        """Whether code reads a cell that another one replaced, which callers' code reads."""
+        return any(CELLS.get(key) is not cell for key, cell in self._read.items())
 
     def _look_at_compiled(self, function: Any) -> None:
         """Let the derivatives of a compiled function agree with the values in its code."""
@@ -200,6 +215,7 @@ class Memory:
         watched: dict[Any, Place] = {}
         others: dict[Any, Place] = {}
         cells: list[Cell] = []
+        read: dict[Any, Cell] = {}
         for place in _places(function, set()):
             binding = place.binding
             if binding is None or is_named_by_library(binding):
@@ -208,24 +224,28 @@ class Memory:
             cell = cell_of(binding)
             if cell is not None:
                 cells.append(cell)
-            state = content_of(place.seen) if cell is None else cell.held
-            watched[key_of(binding)] = place._replace(state=state)
+            is_read = cell is not None and (
+                self._copy is None or self._read.get(key_of(binding)) is cell
+            )
+            state = cell.held if cell is not None and is_read else content_of(place.seen)
+            watched[key_of(binding)] = place._replace(state=state, cell=cell if is_read else None)
+            if cell is not None and is_read:
+                read[key_of(binding)] = cell
         self.glance, self._others = Glance((*watched.values(),)), (*others.values(),)
-        self._cells = cells
+        self._cells, self._read = cells, read
 
     def _renew(self, function: Any) -> None:
         """Note new values; drop the cached results, unless their code reads the values."""
-        is_fresh = is_other = False
+        is_fresh, is_other = self._has_lost_cells(), False
         cells = []  # keeps them alive until `_collect` finds them
         for place in (*self.places, *(self._others or ())):
             if not place.is_changed():
                 continue
             now = place.read(place.key)
-            cell = None
-            if place.binding is not None and type(place.state) is tuple:  # it was read from a cell
-                cell = CELLS.get(key_of(place.binding))
-            if cell is not None and cell.takes(now):
-                cell.put(now)
+            key: Any = key_of(place.binding) if place.binding is not None else None
+            cell = self._read.get(key)
+            if cell is not None and cell is CELLS.get(key) and cell.takes(now):
+                cell.show(now)
                 is_other = True
             elif now is place.seen or not is_same(place.seen, now):
                 is_fresh = True
@@ -245,13 +265,13 @@ def _give_cell(binding: Binding) -> Cell | None:
     cell = CELLS.get(key_of(binding))
     if cell is None or not cell.takes(binding.value):
         return make_cell(binding)
-    cell.put(binding.value)
+    cell.show(binding.value)
     return cell
 
 
 def _places(function: Any, seen: set[int]) -> Iterator[Place]:
     """Yield the places of a function and of all functions it reaches, unless these are compiled."""
-    function = source_of(function)
+    function = source_of(plain_function(function))
     if is_users(function):
         snapshot, attributes = snapshot_of(function), function.__dict__
         yield _place(Binding(attributes, SNAPSHOT, "", snapshot))

@@ -8,9 +8,9 @@ accepts every call that Python allows.
 from __future__ import annotations
 
 import inspect
-from types import FunctionType
 from typing import Any
 
+from .copies import copy_function
 from .memo import remembered
 
 
@@ -36,10 +36,8 @@ def _with_positional_parameters(py_func: Any, code: Any) -> Any:
             break
         last.insert(0, defaults[name])
     ordinary = code.replace(co_argcount=count, co_kwonlyargcount=0)
-    copy = FunctionType(ordinary, py_func.__globals__, py_func.__name__, None, py_func.__closure__)
-    copy.__defaults__ = tuple(last)
-    copy.__module__, copy.__qualname__ = py_func.__module__, py_func.__qualname__
-    copy.__doc__ = py_func.__doc__
+    copy = copy_function(py_func, code=ordinary)
+    copy.__defaults__, copy.__kwdefaults__ = tuple(last), None
     return copy
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import weakref
 from types import FunctionType
@@ -16,35 +15,37 @@ from ..errors import ArgumentError
 _FUNCTIONS: weakref.WeakKeyDictionary[Any, FunctionType] = weakref.WeakKeyDictionary()
 
 
-def plain_function(f: Any) -> Any:
-    """Return a partial function as a function, one for each partial object; others as they are."""
-    is_partial = isinstance(f, functools.partial)
-    if not is_partial or not isinstance(getattr(f.func, "py_func", f.func), FunctionType):
+def function_of_partial(f: Any) -> Any:
+    """Return a partial function as a function, one for each partial object."""
+    if not isinstance(getattr(f.func, "py_func", f.func), FunctionType):
         return f
     if f not in _FUNCTIONS:
-        _FUNCTIONS[f] = _function_of(f)
+        _FUNCTIONS[f] = with_bound(f.func, f.args, f.keywords)
     return _FUNCTIONS[f]
 
 
-def _function_of(f: Any) -> FunctionType:
-    inner = f.func
+def with_bound(inner: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> FunctionType:
+    """Return a function that calls another with some of its parameters bound to these values."""
     name = getattr(inner, "__name__", "function")
     signature = inspect.signature(getattr(inner, "py_func", inner))
     parameters = list(signature.parameters.values())
-    if any(p.kind not in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters):
+    if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
         raise ArgumentError(
-            f"functools.partial of {name}, which takes *args, ** or keyword-only parameters; write "
-            "a plain function (def or lambda) that calls it."
+            f"{name} takes *args or **, and some of its parameters are bound (by a partial "
+            "function or as a method); write a plain function (def or lambda) that calls it."
         )
-    bound = signature.bind_partial(*f.args, **f.keywords).arguments
+    bound = signature.bind_partial(*args, **keywords).arguments
     scope: dict[str, Any] = {"inner": inner, "__name__": getattr(inner, "__module__", "")}
     parts, values = [], []
     for p in parameters:
+        by_name = p.kind is p.KEYWORD_ONLY
         if p.name in bound:
             scope[f"bound_{p.name}"] = bound[p.name]
-            values.append(f"bound_{p.name}")
+            values.append(f"{p.name}=bound_{p.name}" if by_name else f"bound_{p.name}")
             continue
-        values.append(p.name)
+        values.append(f"{p.name}={p.name}" if by_name else p.name)
+        if by_name and "*" not in parts:
+            parts.append("*")
         if p.default is not p.empty:
             scope[f"default_{p.name}"] = p.default
             parts.append(f"{p.name}=default_{p.name}")

@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
+from .copies import owner_of
 from .libraries import CUSTOM_RULES, is_library
+from .objects import Members, is_object, members_of
 
 _LIBRARIES = ("numpy", "math", "scipy", "numba", "dualtape")
 
@@ -29,29 +31,33 @@ ABSENT = _Absent()
 
 
 class Binding(NamedTuple):
-    """A name, or a member of a module, and what it is bound to."""
+    """A name, or a member of a module or an object, and what it is bound to."""
 
-    holder: dict[str, Any] | CellType
+    holder: dict[str, Any] | CellType | Members
     key: str
     label: str
     value: Any
 
 
 def bindings(function: FunctionType) -> Iterator[Binding]:
-    """Yield the outside names in the code of a function; of modules also the members it uses.
+    """Yield the outside names in a function's code; of modules and objects the members it uses.
 
     Names that are not bound are included, unless they are built in: they may be bound later.
     """
-    names = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-    for name, cell in names:
-        yield Binding(cell, name, name, contents(cell))
-    scope, code = function.__globals__, function.__code__
+    scope, code, owner = function.__globals__, function.__code__, owner_of(function)
+    if owner is not None:
+        yield from _members(owner, code.co_varnames[0], _attribute_names(code), {id(owner)})
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+        value = contents(cell)
+        yield Binding(cell, name, name, value)
+        if is_object(value):
+            yield from _members(value, name, _attribute_names(code), {id(value)})
     for name in _global_names(code):
         value = scope.get(name, ABSENT)
         if value is ABSENT and hasattr(builtins, name):
             continue
         yield Binding(scope, name, name, value)
-        if isinstance(value, ModuleType):
+        if isinstance(value, ModuleType) or is_object(value):
             yield from _members(value, name, _attribute_names(code), {id(value)})
 
 
@@ -63,19 +69,21 @@ def contents(cell: CellType) -> Any:
         return ABSENT
 
 
-def _members(
-    module: ModuleType, label: str, names: tuple[str, ...], seen: set[int]
-) -> Iterator[Binding]:
-    """Yield members of a module with these names; of libraries only those with a custom rule."""
-    library = module.__name__.partition(".")[0] in _LIBRARIES
+def _members(owner: Any, label: str, names: tuple[str, ...], seen: set[int]) -> Iterator[Binding]:
+    """Yield members of a module or object with these names; of libraries those with a rule."""
+    is_module = isinstance(owner, ModuleType)
+    library = is_module and owner.__name__.partition(".")[0] in _LIBRARIES
+    space: Any = vars(owner) if is_module else members_of(owner)
     for name in names:
-        value = vars(module).get(name, ABSENT)
-        if isinstance(value, ModuleType):
+        value = space.get(name, ABSENT)
+        if isinstance(value, ModuleType) or (not library and is_object(value)):
+            if not isinstance(value, ModuleType):
+                yield Binding(space, name, f"{label}.{name}", value)
             if id(value) not in seen:
                 seen.add(id(value))
                 yield from _members(value, f"{label}.{name}", names, seen)
         elif value is not ABSENT and (not library or rule_of(value) is not None):
-            yield Binding(vars(module), name, f"{label}.{name}", value)
+            yield Binding(space, name, f"{label}.{name}", value)
 
 
 def nested_code(code: CodeType) -> Iterator[CodeType]:
@@ -96,27 +104,6 @@ def _global_names(code: CodeType) -> tuple[str, ...]:
 @functools.lru_cache(1024)
 def _attribute_names(code: CodeType) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for part in nested_code(code) for name in part.co_names))
-
-
-def copy_function(
-    function: Any,
-    scope: dict[str, Any] | None = None,
-    closure: tuple[CellType, ...] | None = None,
-) -> FunctionType:
-    """Return a copy of a function, with other globals and another closure if these are given.
-
-    Numba cannot compile a function while it compiles that function, but can compile a copy.
-    """
-    copy = FunctionType(
-        function.__code__,
-        function.__globals__ if scope is None else scope,
-        function.__name__,
-        function.__defaults__,
-        function.__closure__ if closure is None else closure,
-    )
-    copy.__kwdefaults__, copy.__doc__ = function.__kwdefaults__, function.__doc__
-    copy.__module__, copy.__qualname__ = function.__module__, function.__qualname__
-    return copy
 
 
 def rule_of(value: Any) -> Any:

@@ -25,9 +25,10 @@ from numba.core.dispatcher import Dispatcher
 
 from ..errors import DualtapeWarning
 from .cells import content_of
+from .copies import copy_function
 from .fingerprint import is_same
 from .libraries import is_library, is_package_file
-from .reach import Binding, bindings, contents, copy_function
+from .reach import Binding, bindings, contents
 
 SNAPSHOT = "_dualtape_snapshot"
 """Attribute of an njit function for its `Snapshot`."""

@@ -11,10 +11,10 @@ from ..drivers.dispatcher import Transform
 from ..drivers.factory import cached, checked_function, name_of, py_func_of
 from ..drivers.live import live
 from ..drivers.nested import nestable
+from ..functions.copies import copy_function
 from ..functions.memo import current, remembered
 from ..functions.parameters import taking
 from ..functions.pickling import sent_as
-from ..functions.reach import copy_function
 from ..twin.activation import twin
 
 

@@ -2,7 +2,7 @@
 
 Read `activation` (the compiler pipeline and its main pass), `conversion` (of arrays, lists and
 tuples), `inference` with `lists` and `views`, `fusion` (one loop for an expression); `plain_calls`,
-`labels`, `constants`, `outputs`, `vectorized` and `cell_reads` are parts of that pass;
+`labels`, `constants`, `outputs`, `vectorized`, `members` and `cell_reads` are parts of that pass;
 `plane_conversions` makes arrays of numbers of planes where they are needed; `apart` lowers
 functions that need no tape; `failures` and `messages` explain errors.
 """

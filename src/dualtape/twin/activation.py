@@ -55,6 +55,7 @@ from ..backend.linking import Linked
 from ..errors import MissingRuleError
 from ..functions.libraries import APPLIED_TRANSFORMS, CUSTOM_RULES, STATIC_TRANSFORMS
 from ..functions.memo import CollectableDispatcher, current, is_living, remembered
+from ..functions.objects import plain_function
 from ..functions.parameters import positional
 from ..functions.snapshots import as_compiled
 from ..numbers.construction import refuse_foreign_numbers
@@ -139,8 +140,8 @@ class Activate(FunctionPass):
             constant = constant_of(func_ir, statement.target)
             if constant is ir.UNDEFINED:
                 raise undefined(statement)
-            if constant is not None:
-                now = self._now(constant)
+            if constant is not None and not isinstance(statement.value, ir.Arg):
+                now = self._now(plain_function(constant))
                 replacement = active_form(now, statement.loc, labels=self.labels)
                 if replacement is None and now is not constant:
                     replacement = now

@@ -27,6 +27,7 @@ from ..analysis.rewriting import load, rewrite
 from ..analysis.sharing import constant_of
 from ..backend.allocation import array_over
 from ..functions.cells import CELLS, Cell
+from .members import Member, name_members
 
 
 class CellType(types.Opaque):
@@ -81,7 +82,7 @@ def _array(context: Any, builder: Any, ty: Any, fields: Any) -> Any:
 
 @register_pass(mutates_CFG=False, analysis_only=False)
 class ReadCells(FunctionPass):
-    """Read numbers that have a cell."""
+    """Name the attributes of objects, and read numbers that have a cell."""
 
     _name = "dualtape_read_cells"
 
@@ -90,9 +91,10 @@ class ReadCells(FunctionPass):
 
     def run_pass(self, state: Any) -> bool:
         """Run on one function."""
+        func_ir = state.func_ir
+        name_members(func_ir)
         if state.cells is None:
             return False
-        func_ir = state.func_ir
         func_ir._definitions = build_definitions(func_ir.blocks)
         _insert_reads(func_ir, state.cells, lambda value: not isinstance(value, np.ndarray))
         return True
@@ -132,6 +134,8 @@ def _cell(
         closure = function.__closure__ or ()
         if value.name in function.__code__.co_freevars:
             holder, key = closure[function.__code__.co_freevars.index(value.name)], value.name
+    elif isinstance(value, Member):
+        holder, key = value.holder, value.name
     elif isinstance(value, ir.Global):
         holder, key = function.__globals__, value.name
     elif getattr(value, "op", None) == "getattr":

@@ -26,8 +26,8 @@ from ..errors import (
     MissingRuleError,
     UnsupportedFunctionError,
 )
+from ..functions.copies import copy_function
 from ..functions.libraries import is_package_file
-from ..functions.reach import copy_function
 from ..numbers.number import Number
 from ..numbers.types import plain_type
 
