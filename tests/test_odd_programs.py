@@ -63,17 +63,24 @@ def program(outcome, *args, quick=False, modes=("forward", "reverse", "hessian")
 # Sets and dictionaries
 
 
-@program(NOT_YET, quick=True)
+@program(RIGHT, quick=True)
 def set_of_numbers(x):
-    s = {x[0], x[1]}  # here
-    return max(s)
+    s = {x[0], x[1] * x[0], x[0], 1.0}
+    total = 0.0
+    for v in s:
+        total += v * v
+    return total * len(s) + (x[1] if x[0] in s else 0.0)
 
 
-@program(NOT_YET)
+@program(RIGHT)
 def set_that_grows(x):
-    s = {1.0}
-    s.add(x[0])  # here
-    return max(s)
+    s = {0.125}
+    s.add(x[0])
+    t = set()
+    for v in x:
+        t.add(v * v)
+    t.discard(x[0])
+    return max(s) * min(t) + x[1] * len(s.union(t))
 
 
 @program(RIGHT)
@@ -896,7 +903,7 @@ class Box:
         return self.length * self.length
 
 
-@program(STORED)
+@program(RIGHT)
 def object_made_of_a_number(x):
     box = Box(x[0])
     return box.area()

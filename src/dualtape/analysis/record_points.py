@@ -201,7 +201,7 @@ def _with_recorded_items(
     if expr.op == "call" and not (is_elementwise(function) or function is primal_of):
         expr.args = [record(var) for var in expr.args]
         expr.kws = [(name, record(var)) for name, var in expr.kws]
-    elif expr.op in ("build_list", "build_tuple"):
+    elif expr.op in ("build_list", "build_tuple", "build_set"):
         expr.items = [record(var) for var in expr.items]
     elif expr.op == "build_map":
         expr.items = [(key, record(var)) for key, var in expr.items]

@@ -23,6 +23,8 @@ from numba.core import ir
 from numba.np.unsafe.ndarray import empty_inferred
 
 from ..functions.libraries import STATIC_TRANSFORMS
+from ..functions.objects import is_jitclass
+from ..functions.reach import bindings
 from .fresh import CONSTRUCTORS, NEW_METHODS, NO_VIEWS, inputs_of, is_in, is_known_reader
 from .rewriting import statements
 from .sharing import Showing, constant_of
@@ -35,7 +37,7 @@ _KNOWN_METHODS = {
     for name in dir(kind)
 } - {"view", "tobytes", "tofile", "dump", "setflags", "resize", "put", "partition", "byteswap"}
 WRITERS = {"fill", "sort", "itemset"}
-APPENDERS = {"append", "insert", "__setitem__"}  # the last one stands in comprehensions
+APPENDERS = {"append", "insert", "add", "__setitem__"}  # the last one stands in comprehensions
 _WRITER_FUNCTIONS = {
     np.copyto, np.fill_diagonal, np.put, np.random.shuffle, operator.setitem,
     operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ipow,
@@ -166,6 +168,9 @@ class Aliases(Showing):
         """Return the variables that an expression exposes."""
         if expr.op == "getattr":
             return [expr.value] if expr.attr in MEMORY else []
+        if expr.op == "make_function" and expr.closure is not None:  # a comprehension, say
+            keeps = any(is_jitclass(b.value) for b in bindings(self.func_ir.func_id.func))
+            return [expr.closure] if keeps else []
         if expr.op != "call":
             return []
         args = [*expr.args, *(var for _, var in expr.kws)]
@@ -206,7 +211,9 @@ class Aliases(Showing):
             function = constant_of(self.func_ir, definition.func)
             if function is empty_inferred:  # np.array of a comprehension
                 return True
-            return not definition.args and is_in(function, {dict, list, typed.List, typed.Dict})
+            return not definition.args and is_in(
+                function, {dict, list, set, typed.List, typed.Dict}
+            )
         return op == "build_map" or (op == "build_list" and not definition.items)
 
     def is_constructor(self, expr: Any) -> bool:

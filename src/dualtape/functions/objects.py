@@ -64,10 +64,15 @@ def is_property(owner: Any, name: str) -> bool:
     return isinstance(getattr(type(owner), name, None), property)
 
 
+def is_jitclass(value: Any) -> bool:
+    """Whether a value is a class that Numba compiles."""
+    return isinstance(value, type) and type(value).__module__.partition(".")[0] == "numba"
+
+
 @functools.lru_cache(1024)
 def _is_users_class(kind: type) -> bool:
     """Whether Numba knows nothing of the instances of a class that no library defines."""
-    if is_library(kind) or issubclass(kind, type | enum.Enum):
+    if is_library(kind) or is_jitclass(kind) or issubclass(kind, type | enum.Enum):
         return False
     return bool(typeof_impl.dispatch(kind) is typeof_impl.dispatch(object))
 

@@ -30,15 +30,26 @@ class _Itself(AbstractTemplate):
         return type(self).key
 
 
+class _Hash(AbstractTemplate):
+    """The hash of the value, since equality compares values: for sets of numbers."""
+
+    def generic(self, args: Any, kws: Any) -> Any:
+        return signature(types.intp, recvr=self.this)
+
+    def get_impl_key(self, sig: Any) -> Any:
+        return type(self).key
+
+
 @infer_getattr
 class _Members(AttributeTemplate):
     key = NumberType
 
     def generic_resolve(self, number: Any, name: str) -> Any:
-        if name not in _THE_NUMBER_ITSELF:
+        template = _Hash if name == "__hash__" else _Itself
+        if name not in (*_THE_NUMBER_ITSELF, "__hash__"):
             return None
         body = {"key": (NumberType, name)}
-        return types.BoundFunction(type(f"Method_{name}", (_Itself,), body), number)
+        return types.BoundFunction(type(f"Method_{name}", (template,), body), number)
 
 
 class _InSet(AbstractTemplate):
@@ -67,6 +78,15 @@ def _in_set(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     return implementation(
         builder, (args[0], context.cast(builder, plain, root(number), items.dtype))
     )
+
+
+@lower_builtin((NumberType, "__hash__"), NumberType)
+def _hash(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    number, plain = sig.args[0], root(sig.args[0])
+    value = unwrap(primal(wrap(context, builder, number, args[0])), plain)
+    function = context.typing_context.resolve_value_type(hash)
+    inner = function.get_call_type(context.typing_context, (plain,), {})
+    return context.get_function(function, inner)(builder, (value,))
 
 
 for _name in _THE_NUMBER_ITSELF:

@@ -23,7 +23,7 @@ from .emitted import unwrap, wrap
 PLAIN = (types.Float, types.Integer, types.Boolean)
 
 
-class NumberType(ByValueInstance):
+class NumberType(ByValueInstance, types.Hashable):
     """Numba type of the members of a number family."""
 
     def __init__(self, class_type: Any) -> None:
@@ -203,11 +203,13 @@ def highest_number(ty: Any) -> NumberType | None:
     ty = present(ty)
     if isinstance(ty, NumberType):
         return ty
-    if isinstance(ty, types.Array | types.List | types.ListType | PlanesType):
+    if isinstance(ty, types.Array | types.List | types.ListType | types.Set | PlanesType):
         return highest_number(ty.dtype)
     if isinstance(ty, types.BaseTuple):
         numbers = [n for n in map(highest_number, ty) if n is not None]
         return max(numbers, key=level, default=None)
+    if isinstance(ty, types.ClassInstanceType):
+        return getattr(ty.class_type, "number", None)
     return None
 
 

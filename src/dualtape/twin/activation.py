@@ -55,7 +55,7 @@ from ..backend.linking import Linked
 from ..errors import MissingRuleError
 from ..functions.libraries import APPLIED_TRANSFORMS, CUSTOM_RULES, STATIC_TRANSFORMS
 from ..functions.memo import CollectableDispatcher, current, is_living, remembered
-from ..functions.objects import plain_function
+from ..functions.objects import is_jitclass, plain_function
 from ..functions.parameters import positional
 from ..functions.snapshots import as_compiled
 from ..numbers.construction import refuse_foreign_numbers
@@ -71,6 +71,7 @@ from .conversion import activator, item_activator
 from .failures import compiling
 from .fusion import Fuse, FusePlain
 from .inference import InferTypes
+from .jitclasses import class_of_numbers
 from .labels import label_operations
 from .outputs import pass_output_by_position
 from .plain_calls import pass_plain_values
@@ -94,6 +95,7 @@ class Activate(FunctionPass):
         func_ir = state.func_ir
         func_ir._definitions = build_definitions(func_ir.blocks)
         number = highest_number(types.Tuple(state.args))
+        self.number = number.settled if number is not None else None
         casts = getattr(state, "casts", None)
         if casts:
             casts.insert(state)
@@ -173,6 +175,9 @@ class Activate(FunctionPass):
             ty, assignment = load(statement.target.scope, target, statement.loc)
             expr.args = [*expr.args, ty]
             return [assignment, _call_instead(statement, cast_to)]
+        if is_jitclass(function) and self.number is not None:
+            like = class_of_numbers(function, self.number, _labelled_twin if self.labels else twin)
+            return [_call_instead(statement, like)]
         if function is np.array and active:
             return [_call_instead(statement, array_from)]
         if is_in(function, APPLIED_TRANSFORMS):
