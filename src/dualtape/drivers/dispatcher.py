@@ -31,6 +31,7 @@ from ..functions.libraries import is_library
 from ..functions.memo import CollectableDispatcher
 from ..functions.pickling import Traveler
 from ..twin.failures import Failure, own_errors
+from .records import as_tuple, is_record, with_records
 
 
 class Body:
@@ -136,6 +137,8 @@ class Transform(Traveler, CollectableDispatcher):
             raise KeyboardInterrupt
         converted = self._converted(args)
         if converted is not None:
+            if any(map(is_record, self._expanded(args))):
+                return lambda *_, **__: with_records(self(*converted))
             return lambda *_, **__: self(*converted)
         self._check_types(args)
         expanded = self._expanded(args)
@@ -196,6 +199,8 @@ def as_float(arg: Any, label: str, name: str) -> Any:
         return arg if value is arg.value else value
     if isinstance(arg, float | np.float32):
         return arg
+    if is_record(arg):
+        arg = as_tuple(arg)
     if isinstance(arg, tuple):
         items = [as_float(item, label, name) for item in arg]
         if all(a is b for a, b in zip(arg, items, strict=True)):

@@ -16,7 +16,7 @@ from ..analysis.effects import effects_on
 from ..arrays import registration as _arrays  # noqa: F401  # registers what works on numbers
 from ..errors import ArgumentError, NotScalarError
 from ..linalg import registration as _linalg  # noqa: F401  # registers what works on numbers
-from ..numbers import construction, mapped, members  # noqa: F401  # register what works on numbers
+from ..numbers import construction, mapped, members, named_items  # noqa: F401  # register what works on numbers
 from ..numbers.plane_arrays import IN_USE
 from ..numbers.types import (
     NumberType,

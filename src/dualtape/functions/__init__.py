@@ -14,10 +14,10 @@ OPEN: dict[str, str] = {
     "libraries": "APPLIED_TRANSFORMS CUSTOM_RULES STATIC_TRANSFORMS is_library is_package_file",
     "memo": "CollectableDispatcher Memory current is_living is_plain memory_of remembered "
     "source_of",
-    "objects": "Members is_object is_property members_of plain_function",
+    "objects": "Members is_jitclass is_object is_property members_of plain_function",
     "parameters": "positional taking",
     "pickling": "Traveler sent_as",
-    "reach": "factors_matrices",
+    "reach": "bindings factors_matrices",
     "snapshots": "as_compiled",
 }
 """What other packages may use: names, by module."""

@@ -25,6 +25,7 @@ OPEN: dict[str, str] = {
     "layout_of line_of number_at offset_of row_at rows_in set_word set_words store word",
     "mapped": "map_rule",
     "members": "",
+    "named_items": "",
     "none_comparison": "",
     "number": "INTEGER_CONVERSION Number",
     "partials": "PartialsType assemble split",

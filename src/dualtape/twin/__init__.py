@@ -13,5 +13,6 @@ OPEN: dict[str, str] = {
     "conversion": "activate_value activated_type",
     "failures": "Failure compiling is_collecting own_errors",
     "labels": "LABELS",
+    "tables": "TABLES",
 }
 """What other packages may use: names, by module."""

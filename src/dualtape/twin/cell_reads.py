@@ -28,6 +28,7 @@ from ..analysis.sharing import constant_of
 from ..backend.allocation import array_over
 from ..functions.cells import CELLS, Cell
 from .members import Member, name_members
+from .tables import read_tables
 
 
 class CellType(types.Opaque):
@@ -93,6 +94,7 @@ class ReadCells(FunctionPass):
         """Run on one function."""
         func_ir = state.func_ir
         name_members(func_ir)
+        read_tables(func_ir, state.args)
         if state.cells is None:
             return False
         func_ir._definitions = build_definitions(func_ir.blocks)
