@@ -145,7 +145,7 @@ def test_other_types_and_transforms():
     assert gradient["z"] == 3.0
     second = ad.hessian(lambda p: p["alpha"] ** 2 * p["beta"])(RECORD)
     assert second.alpha["alpha"] == 2.0 * RECORD["beta"]
-    assert second["beta"]["alpha"] == 2.0 * RECORD["alpha"]
+    assert second.beta["alpha"] == 2.0 * RECORD["alpha"]
 
 
 def test_a_record_that_is_a_constant():
@@ -181,7 +181,9 @@ def zipped(p):
 
 
 def renamed(p):
-    q = p if p.a[0] > 0.0 else p
+    q = p
+    if p.a[0] > 0.0:
+        q = p
     return q[0].a
 
 

@@ -30,8 +30,8 @@ from ..errors import ArgumentError
 from ..functions.libraries import is_library
 from ..functions.memo import CollectableDispatcher
 from ..functions.pickling import Traveler
+from ..functions.records import as_tuple, is_record, with_records
 from ..twin.failures import Failure, own_errors
-from .records import as_tuple, is_record, with_records
 
 
 class Body:

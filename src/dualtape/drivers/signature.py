@@ -30,6 +30,7 @@ from ..numbers.types import (
     present,
     without_planes,
 )
+from ..twin.comparisons import is_constant, warn_of_comparisons
 from ..twin.conversion import activated_type
 from ..twin.failures import compiling
 from .factory import Request
@@ -117,6 +118,8 @@ class DerivativeTypes:
         result = twin_type.get_call_type(self.typingctx, self.active, {}).return_type
         result = present(result)  # if it is None at run time, `Emitter.call_twin` raises
         self.result = without_planes(result)
+        if is_constant(self.result):
+            warn_of_comparisons(self.twin)
         return self.result
 
     def _may_be_planes(self, i: int) -> bool:

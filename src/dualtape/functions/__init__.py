@@ -4,7 +4,7 @@ Read `libraries` (which functions are known), `reach` (globals, closures and hel
 `cells` (where compiled code reads a name that may be rebound), `snapshots` (the values that an njit
 function was compiled with), `fingerprint` (a digest of all of it), `memo` (results cached on a
 function), `objects` with `partial`, `parameters` and `copies` (methods and others made ordinary
-functions), and `pickling`.
+functions), `records` (made named tuples), and `pickling`.
 """
 
 OPEN: dict[str, str] = {
@@ -18,6 +18,7 @@ OPEN: dict[str, str] = {
     "parameters": "positional taking",
     "pickling": "Traveler sent_as",
     "reach": "bindings factors_matrices",
+    "records": "TABLES as_tuple is_record with_records",
     "snapshots": "as_compiled",
 }
 """What other packages may use: names, by module."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import builtins
 import os
+import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
+from ..errors import DualtapeWarning
 from ..rules.rule import Rule
 
 CUSTOM_RULES: dict[Any, Rule] = {}
@@ -31,3 +34,14 @@ def is_library(function: Any) -> bool:
 def is_package_file(filename: str) -> bool:
     """Whether a file, absolute or relative to the working directory, belongs to this package."""
     return os.path.abspath(filename).startswith(_PACKAGE)
+
+
+def warn_user(message: str) -> None:
+    """Issue a warning for the line that called the package."""
+    frame: Any = sys._getframe(1)
+    level = users_level = 2
+    while frame is not None:
+        if is_package_file(frame.f_code.co_filename):
+            users_level = level + 1
+        frame, level = frame.f_back, level + 1
+    warnings.warn(DualtapeWarning(message), stacklevel=users_level)

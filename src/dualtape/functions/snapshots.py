@@ -14,8 +14,6 @@ and ``args`` (its ``is_failed`` is true of those that succeeded).
 
 from __future__ import annotations
 
-import sys
-import warnings
 from types import CellType, FunctionType, ModuleType
 from typing import Any
 
@@ -23,11 +21,10 @@ import numpy as np
 from numba.core import event
 from numba.core.dispatcher import Dispatcher
 
-from ..errors import DualtapeWarning
 from .cells import content_of
 from .copies import copy_function
 from .fingerprint import is_same
-from .libraries import is_library, is_package_file
+from .libraries import is_library, warn_user
 from .reach import Binding, bindings, contents
 
 SNAPSHOT = "_dualtape_snapshot"
@@ -74,7 +71,7 @@ class Snapshot:
                 continue
             self._warned.add(news)
             before = f"when {binding.label} was {was}" if was != is_now else "before that"
-            _warn(
+            warn_user(
                 f"{news} now, but {name} was compiled {before}; {name} and its derivatives keep "
                 f"what they saw, as compiled functions do. Call {name}.recompile() to renew both, "
                 "or pass the value as an argument."
@@ -101,17 +98,6 @@ def _described(value: Any) -> str:
     if isinstance(value, bool | int | float | complex | str) and len(repr(value)) < 40:
         return repr(value)
     return f"another {type(value).__name__}"
-
-
-def _warn(message: str) -> None:
-    """Issue a warning for the line that called the package."""
-    frame: Any = sys._getframe(1)
-    level = users_level = 2
-    while frame is not None:
-        if is_package_file(frame.f_code.co_filename):
-            users_level = level + 1
-        frame, level = frame.f_back, level + 1
-    warnings.warn(DualtapeWarning(message), stacklevel=users_level)
 
 
 def is_users(function: Any) -> bool:

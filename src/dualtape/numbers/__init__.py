@@ -4,7 +4,8 @@ The algebra is written once, for Python's floats and for emitted values (`emitte
 `strong_zero`): `number` (what all share), `vector_dual`, `hyper_dual`, `tracked` (reverse mode),
 `streamed` (reverse mode of a known structure); `ufuncs` has NumPy's functions at the prompt.
 `types` has their Numba types, `evaluation` applies a rule, and `registration` is where rules meet
-numbers; `base_two`, `mapped`, `members`, `none_comparison` and `watched` register special cases.
+numbers; `base_two`, `mapped`, `members`, `named_items`, `none_comparison` and `watched` register
+special cases.
 `plane_arrays` are arrays of reverse mode as plain values with rows by address.
 `construction` makes numbers in compiled code; `access`, `reading` and `layouts` are kernels around
 arrays of them.

@@ -2,9 +2,10 @@
 
 Read `activation` (the compiler pipeline and its main pass), `conversion` (of arrays, lists and
 tuples), `inference` with `lists` and `views`, `fusion` (one loop for an expression); `plain_calls`,
-`labels`, `constants`, `outputs`, `vectorized`, `members` and `cell_reads` are parts of that pass;
-`plane_conversions` makes arrays of numbers of planes where they are needed; `apart` lowers
-functions that need no tape; `failures` and `messages` explain errors.
+`labels`, `constants`, `outputs`, `vectorized`, `jitclasses`, `members`, `tables` and `cell_reads`
+are parts of that pass; `plane_conversions` makes arrays of numbers of planes where they are needed;
+`apart` lowers functions that need no tape; `comparisons` warns of results that are steps;
+`failures` and `messages` explain errors.
 """
 
 OPEN: dict[str, str] = {
@@ -13,6 +14,5 @@ OPEN: dict[str, str] = {
     "conversion": "activate_value activated_type",
     "failures": "Failure compiling is_collecting own_errors",
     "labels": "LABELS",
-    "tables": "TABLES",
 }
 """What other packages may use: names, by module."""

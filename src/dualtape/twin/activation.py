@@ -66,6 +66,7 @@ from ..numbers.types import NumberType, highest_number, may_be_planes
 from ..rules.rule import Rule
 from .apart import LowerApart
 from .cell_reads import ReadCells, read_arrays
+from .comparisons import note_comparisons
 from .constants import is_user_function, name_functions, static_value, undefined
 from .conversion import activator, item_activator
 from .failures import compiling
@@ -330,6 +331,7 @@ class RewritesForNumbers(NopythonRewrites):
         refuse_lost_writes(state)
         if not any(highest_number(ty) is not None for ty in state.typemap.values()):
             return bool(super().run_pass(state))
+        note_comparisons(state)
         if any(is_streamed(highest_number(ty)) for ty in state.args):
             require_replayable(state)
         watch_products(state)
@@ -358,10 +360,11 @@ class ActivatingCompiler(Linked, CompilerBase):
     activation: Any = Activate
     casts: Any = None
     cells: Any = None
+    twin: Any = None
 
     def define_pipelines(self) -> list[Any]:
         """Return the pipeline."""
-        self.state.casts, self.state.cells = self.casts, self.cells
+        self.state.casts, self.state.cells, self.state.twin = self.casts, self.cells, self.twin
         self.state.has_labels = self.activation.labels
         manager = DefaultPassBuilder.define_nopython_pipeline(self.state)
         if any(step is FixupArgs for step, _ in manager.passes):  # not in a block in object mode
@@ -392,6 +395,7 @@ class Twin(CollectableDispatcher):
     is_derivative = True
     is_twin = True
     original: Any
+    compared: Any = None  # the line where active numbers were found to be compared
 
     def forget(self) -> None:
         """Drop compiled code; the next compilation takes the function as it is then."""
@@ -420,7 +424,7 @@ def twin(function: Any, *, labels: bool = False) -> Any:
 
         def pipeline(*args: Any) -> Any:
             compiler = (LabellingCompiler if labels else ActivatingCompiler)(*args)
-            compiler.casts, compiler.cells = casts, cells
+            compiler.casts, compiler.cells, compiler.twin = casts, cells, result
             return compiler
 
         result = Twin(py_func, targetoptions=options, pipeline_class=pipeline)

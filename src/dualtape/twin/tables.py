@@ -16,10 +16,9 @@ from ..analysis.rewriting import call, new_variable, rewrite, statements
 from ..analysis.sharing import constant_of
 from ..backend.jit import by_type
 from ..errors import UnsupportedFunctionError
+from ..functions.records import TABLES
 from .constants import is_user_function
 
-TABLES: dict[Any, Any] = {}
-"""The class of the elements of each class of structured arrays."""
 _OF_ONE_FIELD = ("shape", "size", "ndim", "__len__")
 
 

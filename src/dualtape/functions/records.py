@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArgumentError
-from ..twin.tables import TABLES
 
+TABLES: dict[Any, Any] = {}
+"""The class of the elements of each class of structured arrays."""
 _MAKE: Any = collections.namedtuple  # of classes whose fields are known at run time
 
 
@@ -71,6 +72,8 @@ def with_records(result: Any) -> Any:
 
 def _record_of(kind: Any, items: list[Any]) -> Any:
     """Return the record of these fields; None if they have other shapes, as in a Jacobian."""
+    if any(isinstance(item, tuple) for item in items):
+        return None
     parts = [np.asarray(item) for item in items]
     shape = parts[0].shape[: kind.ndim]
     fields = []
