@@ -37,7 +37,7 @@ FRONT = ALWAYS | {
 DECORATORS = (
     r"^@(overload|intrinsic|lower_\w+|infer\w*|box|unbox|kernel|by_type|specialized|generic)\b"
 )
-CALLS_OF_NUMBA = r"^(register_model|type_global|infer_global|.*typeof_impl)\b"
+CALLS_OF_NUMBA = r"^(register_model|type_global|infer_global|.*typeof_impl.register)\b"
 REGISTERING = {
     name
     for name, path in MODULES.items()

@@ -2,6 +2,7 @@
 
 import gc
 import math
+import operator
 import re
 
 import numba
@@ -51,13 +52,6 @@ def with_options(x, **options):
     return x
 
 
-class Callable:
-    """Something callable that is not a function."""
-
-    def __call__(self, x):
-        return x
-
-
 def used(f, *args, **options):
     return lambda name: use(name, f, *args, **options)
 
@@ -73,7 +67,7 @@ MISTAKES = {
     ),
     "an object that is callable": (
         ROWS,
-        used(Callable(), X),
+        used(operator.itemgetter(0), X),
         ad.ArgumentError,
         r"{name}: expected a Python function .* Write a plain function \(def or lambda\)",
     ),

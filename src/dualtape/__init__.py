@@ -61,6 +61,7 @@ if _typing.TYPE_CHECKING:
     from .transforms.derivatives import value_and_grad as value_and_grad
     from .transforms.derivatives import value_and_jacobian as value_and_jacobian
     from .transforms.derivatives import value_grad_hessian as value_grad_hessian
+    from .transforms.interpolate import interpolate as interpolate
     from .transforms.products import derivative as derivative
     from .transforms.products import hvp as hvp
     from .transforms.products import jvp as jvp
@@ -87,6 +88,7 @@ _CONTENTS = {
     "transforms.ravel": "ravel",
     "numbers.hyper_dual": "HyperDual",
     "implicit.functions": "implicit_minimum implicit_root",
+    "transforms.interpolate": "interpolate",
     "transforms.products": "derivative hvp jvp vjp",
     "recording.record": "Tape record",
     "transforms.relaxations": "round_ste smooth_maximum soft_rank soft_sort",

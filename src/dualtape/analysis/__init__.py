@@ -13,7 +13,7 @@ OPEN: dict[str, str] = {
     "choice": "choose_by_number",
     "effects": "depth_of_type effects_of_call effects_on",
     "fresh": "INPUTS is_in",
-    "increments": "keep_rows",
+    "increments": "COMPARISONS keep_rows",
     "influence": "drop_derivatives",
     "record_points": "record_pending recorded recorded_if_wide",
     "replayable": "NotReplayableError require_replayable",

@@ -17,8 +17,10 @@ from numba.np.ufunc.dufunc import DUFunc
 
 from ..backend.disk_cache import package_stamp
 from ..backend.jit import use_cache
+from ..backend.loading import load
 from ..errors import ArgumentError
 from ..functions.fingerprint import fingerprint
+from ..functions.interpolants import INTERPOLATED, shape_of
 from ..functions.memo import remembered
 from ..functions.objects import plain_function
 from ..functions.parameters import positional
@@ -117,6 +119,9 @@ def _stamp(function: Any, key: Any) -> str:
 def checked_function(f: Any, kind: str) -> Any:
     """Return f as something Numba can compile, or raise."""
     f = plain_function(f)
+    if shape_of(f) is not None:
+        load()
+        return INTERPOLATED[0](f)
     if isinstance(f, Dispatcher | FunctionType):
         if getattr(f, "py_func", f).__code__.co_flags & inspect.CO_VARKEYWORDS:
             raise ArgumentError(

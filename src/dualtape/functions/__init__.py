@@ -11,7 +11,9 @@ OPEN: dict[str, str] = {
     "cells": "CELLS Cell FIXED SMALL",
     "copies": "copy_function owner_of",
     "fingerprint": "fingerprint",
-    "libraries": "APPLIED_TRANSFORMS CUSTOM_RULES STATIC_TRANSFORMS is_library is_package_file",
+    "interpolants": "INTERPOLATED interpolant_of shape_of",
+    "libraries": "APPLIED_TRANSFORMS CUSTOM_RULES STATIC_TRANSFORMS is_library is_package_file "
+    "warn_user",
     "memo": "CollectableDispatcher Memory current is_living is_plain memory_of remembered "
     "source_of",
     "objects": "Members is_jitclass is_object is_property members_of plain_function",

@@ -7,6 +7,8 @@ from typing import Any
 
 OWNER = "_dualtape_owner"
 """Attribute of a function made of a method: the object that its first parameter is."""
+SHAPE = "_dualtape_shape"
+"""Attribute of a function made of an interpolant: the shape of its value, or "points"."""
 
 
 def copy_function(
@@ -28,11 +30,10 @@ def copy_function(
     )
     copy.__kwdefaults__, copy.__doc__ = function.__kwdefaults__, function.__doc__
     copy.__module__, copy.__qualname__ = function.__module__, function.__qualname__
-    if OWNER in function.__dict__:
-        copy.__dict__[OWNER] = function.__dict__[OWNER]
+    copy.__dict__.update({k: v for k, v in function.__dict__.items() if k in (OWNER, SHAPE)})
     return copy
 
 
 def owner_of(function: Any) -> Any:
     """Return the object that the first parameter of a function is; None of ordinary functions."""
-    return getattr(function, "__dict__", {}).get(OWNER)
+    return function.__dict__.get(OWNER) if isinstance(function, FunctionType) else None

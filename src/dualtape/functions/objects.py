@@ -19,6 +19,7 @@ from typing import Any
 from numba.core.typing.typeof import typeof_impl
 
 from .copies import OWNER, copy_function
+from .interpolants import interpolant_of
 from .libraries import is_library
 from .partial import function_of_partial, with_bound
 
@@ -66,12 +67,15 @@ def is_property(owner: Any, name: str) -> bool:
 
 def is_jitclass(value: Any) -> bool:
     """Whether a value is a class that Numba compiles."""
-    return isinstance(value, type) and type(value).__module__.partition(".")[0] == "numba"
+    module = str(type(value).__module__)  # of extension modules it is no text
+    return isinstance(value, type) and module.partition(".")[0] == "numba"
 
 
 @functools.lru_cache(1024)
 def _is_users_class(kind: type) -> bool:
     """Whether Numba knows nothing of the instances of a class that no library defines."""
+    if not isinstance(kind.__module__, str):  # of extension modules
+        return False
     if is_library(kind) or is_jitclass(kind) or issubclass(kind, type | enum.Enum):
         return False
     return bool(typeof_impl.dispatch(kind) is typeof_impl.dispatch(object))
@@ -98,7 +102,7 @@ def plain_function(f: Any) -> Any:
         call = inspect.getattr_static(type(f), "__call__", None)
         if isinstance(call, FunctionType):
             return _bound(f, call)
-    return f
+    return interpolant_of(f) or f
 
 
 def _bound(owner: Any, method: Any) -> Any:

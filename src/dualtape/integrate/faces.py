@@ -10,12 +10,15 @@ from scipy import integrate as scipy_integrate
 
 from ..drivers.compose import compiled_function
 from ..drivers.factory import checked_function
+from ..drivers.nested import nestable
+from ..errors import ArgumentError
 from ..functions.memo import current, remembered
 from ..solvers.evaluation import explaining_errors
 from ..solvers.matrix_form import checked_form
 from ..transforms.derivatives import jacobian
 from ..twin.activation import twin
 from .jacobians import with_jacobian
+from .runge_kutta import PARAMETERS, called, integrator
 
 Function = Callable[..., Any]
 
@@ -80,7 +83,84 @@ def solve_ivp(
         )
 
 
-def odeint(
+def odeint(func: Function, y0: Any, t: Any, *args: Any, **options: Any) -> Any:
+    """Integrate dy/dt = func(y, t, *args); in compiled code it can be differentiated.
+
+    In compiled code, inside functions that are differentiated, and from Python with parameters
+    given one by one it is an adaptive Runge-Kutta method of order 5 (Dormand and Prince), for
+    problems that are not stiff.  From Python in SciPy's form, ``odeint(func, y0, t, args=(...))``
+    or without parameters, it is `scipy.integrate.odeint` (LSODA) with the exact Jacobian.
+
+    Parameters
+    ----------
+    func : function
+        ``func(y, t, *args)``, plain Python or njit: dy/dt, an array of y's shape, a list or tuple
+        for y of shape (n,), a number for a number.
+    y0 : array or float
+        The state at t[0]; may be active.
+    t : array of shape (m,)
+        The times, increasing or decreasing; may be active.
+    *args
+        Up to eight parameters of func: numbers, arrays or tuples, active or not. A tuple alone is
+        SciPy's `args`, the tuple of all parameters.
+    **options
+        ``rtol`` and ``atol``, 1.4e-8 if not given: a step is accepted if its estimated error is,
+        in the root mean square over i, at most ``atol + rtol |y_i|``. In SciPy's form all of
+        SciPy's options; `Dfun` is supplied, unless `ml` or `mu` make it banded.
+
+    Returns
+    -------
+    y : array of shape (m, *y0.shape)
+        The states at the times t; with SciPy's ``full_output``, and its infodict.
+
+    Raises
+    ------
+    ArgumentError
+        If t is no array of times.
+    ConvergenceError
+        If the steps of the Runge-Kutta method become too small.
+    UnsupportedFunctionError, MissingRuleError
+        If `func` has no derivative, where one is needed.
+
+    Notes
+    -----
+    Derivatives are those of the discrete solution with the steps that the values need, right to
+    the order of the tolerances. Steps end at every time of t. Cost: a step is seven evaluations of
+    func with plain numbers, and six with active ones; in reverse mode up to three times that, and
+    the memory of 20 states and of the recording of one step.
+
+    References
+    ----------
+    J. R. Dormand and P. J. Prince, "A family of embedded Runge-Kutta formulae", J. Comp. Appl.
+    Math. 6 (1980) 19-26.
+
+    Examples
+    --------
+    >>> import numpy as np, dualtape as ad
+    >>> from dualtape.integrate import odeint
+    >>> odeint(lambda y, t: -y, [1.0], np.array([0.0, 1.0]), rtol=1e-10)[1].round(6)
+    array([0.367879])
+    >>> def decayed(rate):
+    ...     return odeint(lambda y, t, k: -k * y, 1.0, np.array([0.0, 2.0]), rate)[1]
+    >>> ad.grad(decayed)(0.5).round(6)  # -2 exp(-1)
+    np.float64(-0.735759)
+    """
+    if args and not isinstance(args[0], tuple):
+        if len(args) > PARAMETERS or not set(options) <= {"rtol", "atol"}:
+            raise ArgumentError(
+                f"odeint: parameters one by one are up to {PARAMETERS}, with the options rtol and "
+                "atol; SciPy's form is odeint(func, y0, t, args=(...), ...)."
+            )
+        padded = (*args, *(None,) * (PARAMETERS - len(args)))
+        with explaining_errors("odeint"):
+            return integrator(current(func))(y0, t, *padded, **options)
+    return _lsoda(func, y0, t, *args, **options)
+
+
+nestable(odeint, integrator, called)
+
+
+def _lsoda(
     func: Function,
     y0: Any,
     t: Any,
@@ -91,34 +171,7 @@ def odeint(
     tfirst: bool = False,
     **options: Any,
 ) -> Any:
-    """Integrate with LSODA: `scipy.integrate.odeint` with the exact Jacobian.
-
-    Parameters
-    ----------
-    func : function
-        ``func(y, t, *args)``, or ``func(t, y, *args)`` with `tfirst`; plain Python or njit.
-    y0, t, args, col_deriv, *positional, tfirst, **options
-        As in SciPy. With `ml` or `mu` the Jacobian is banded, and none is supplied.
-    Dfun : function, optional
-        As in SciPy; supplied if not given.
-
-    Returns
-    -------
-    y, infodict
-        As in SciPy.
-
-    Raises
-    ------
-    UnsupportedFunctionError, MissingRuleError
-        If `func` has no derivative.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from dualtape.integrate import odeint
-    >>> odeint(lambda y, t: -y, [1.0], np.array([0.0, 1.0]), rtol=1e-10)[1].round(6)
-    array([0.367879])
-    """
+    """Call SciPy's function with the exact Jacobian."""
     banded = len(positional) > 1 or not {"ml", "mu"}.isdisjoint(options)
     with explaining_errors("odeint"):
         if Dfun is None and not banded:

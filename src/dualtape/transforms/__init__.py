@@ -6,6 +6,7 @@ Read `derivatives` (grad, jacobian, hessian) and `products` (derivative, jvp, vj
 """
 
 OPEN: dict[str, str] = {
+    "checkpoint": "loop_function",
     "derivatives": "grad hessian jacobian value_and_grad value_and_jacobian value_grad_hessian",
     "products": "derivative hvp jvp vjp",
 }

@@ -10,6 +10,7 @@ are parts of that pass; `plane_conversions` makes arrays of numbers of planes wh
 
 OPEN: dict[str, str] = {
     "activation": "twin",
+    "comparisons": "is_constant warn_of_comparisons",
     "constants": "is_user_function",
     "conversion": "activate_value activated_type",
     "failures": "Failure compiling is_collecting own_errors",

@@ -53,6 +53,7 @@ from ..arrays.conversion import array_from
 from ..arrays.stencil import is_stencil, stencil_twin
 from ..backend.linking import Linked
 from ..errors import MissingRuleError
+from ..functions.interpolants import INTERPOLATED, shape_of
 from ..functions.libraries import APPLIED_TRANSFORMS, CUSTOM_RULES, STATIC_TRANSFORMS
 from ..functions.memo import CollectableDispatcher, current, is_living, remembered
 from ..functions.objects import is_jitclass, plain_function
@@ -295,6 +296,8 @@ def active_form(value: Any, loc: Any = None, *, labels: bool = False) -> Any:
     vectorized = vectorized_twin(value, _labelled_twin if labels else twin)
     if vectorized is not None:
         return vectorized
+    if shape_of(value) is not None:
+        return INTERPOLATED[0](value)
     if is_user_function(value):
         return twin(value, labels=labels)
     if is_stencil(value):

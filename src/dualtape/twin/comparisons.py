@@ -18,7 +18,7 @@ from numba.core import ir, types
 from numba.core.analysis import compute_cfg_from_blocks
 
 from ..analysis.increments import COMPARISONS
-from ..functions.libraries import warn_user
+from ..functions.libraries import is_package_file, warn_user
 from ..numbers.types import NumberType, highest_number
 
 _TOLD: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -73,7 +73,7 @@ def warn_of_comparisons(twin: Any) -> None:
     """Tell, once, that the result of a function depends on its inputs through comparisons only."""
     loc = getattr(twin, "compared", None)
     code = twin.py_func.__code__
-    if loc is None or code in _TOLD:
+    if loc is None or code in _TOLD or is_package_file(code.co_filename):
         return
     _TOLD.add(code)
     warn_user(

@@ -32,29 +32,34 @@ class Member(ir.Global):
 def name_members(func_ir: Any) -> None:
     """Turn attributes of objects into constants, and refuse all else that is done with these."""
     func_ir._definitions = build_definitions(func_ir.blocks)
+    kept: set[str] = set()  # of classes that mean something to Numba, of exceptions for example
 
     def named(scope: Any, statement: Any) -> list[Any]:
         expr: Any = getattr(statement, "value", None)
-        if isinstance(statement, ir.Assign) and getattr(expr, "op", None) == "getattr":
+        op, before = getattr(expr, "op", None), []
+        if isinstance(statement, ir.Assign) and op == "getattr":
             owner = constant_of(func_ir, expr.value)
             if owner is not None and is_object(owner):
                 return _member(scope, statement, owner)
-        before: list[Any] = []
-        if getattr(expr, "op", None) == "call":
+        if op == "call":
             function = constant_of(func_ir, expr.func)
             if is_object(function) and plain_function(function) is not function:
                 expr.func, assignment = load(scope, plain_function(function), statement.loc)
                 before = [assignment]
         for var in () if isinstance(statement, ir.Del) else statement.list_vars():
             owner = constant_of(func_ir, var)
-            if owner is not None and is_object(owner):
-                _check_use(statement, var, owner)
+            if owner is None or not is_object(owner) or _names(statement, var):
+                continue
+            if not isinstance(owner, type):
+                raise _refusal(statement, owner)
+            kept.add(var.name)
         return [*before, statement]
 
     rewrite(func_ir, named)
     for statement in statements(func_ir):
         constant = getattr(statement, "value", None)
-        if isinstance(constant, ir.Global | ir.FreeVar) and is_object(constant.value):
+        is_constant = isinstance(constant, ir.Global | ir.FreeVar)
+        if is_constant and is_object(constant.value) and statement.target.name not in kept:
             statement.value = ir.Const(None, statement.loc)
     func_ir._definitions = build_definitions(func_ir.blocks)
 
@@ -80,16 +85,17 @@ def _member(scope: Any, statement: Any, owner: Any) -> list[Any]:
     return [statement]
 
 
-def _check_use(statement: Any, var: Any, owner: Any) -> None:
-    """Raise unless an object is only named."""
-    if isinstance(statement, ir.Assign) and (
-        statement.target.name == var.name or isinstance(statement.value, ir.Var)
-    ):
-        return
+def _names(statement: Any, var: Any) -> bool:
+    """Whether a statement does nothing but give a variable, or give it to another name."""
+    is_copy = isinstance(getattr(statement, "value", None), ir.Var)
+    return isinstance(statement, ir.Assign) and (is_copy or statement.target.name == var.name)
+
+
+def _refusal(statement: Any, owner: Any) -> UnsupportedFunctionError:
     what = "uses an object of"
     if isinstance(statement, ir.SetAttr):
         what = f"assigns the attribute {statement.attr!r} of an object of"
-    raise UnsupportedFunctionError(
+    return UnsupportedFunctionError(
         f"line {statement.loc.line} of {statement.loc.filename} {what} class {_class_name(owner)}; "
         "a differentiated function can read the attributes of an object and call its methods. "
         "Pass attributes to functions rather than the object, and return what is to be kept."
