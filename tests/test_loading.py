@@ -29,10 +29,10 @@ FRONT = ALWAYS | {
     "backend.jit", "backend.kernel_store", "backend.verbose", "drivers", "drivers.dispatcher",
     "drivers.factory", "drivers.live", "drivers.options", "drivers.select_mode", "functions",
     "functions.cells", "functions.copies", "functions.fingerprint", "functions.libraries",
-    "functions.memo", "functions.objects", "functions.parameters", "functions.partial",
-    "functions.pickling", "functions.reach", "functions.records", "functions.snapshots", "rules",
-    "rules.rule", "transforms", "transforms.derivatives", "transforms.products", "twin",
-    "twin.failures",
+    "functions.interpolants", "functions.memo", "functions.objects", "functions.parameters",
+    "functions.partial", "functions.pickling", "functions.reach", "functions.records",
+    "functions.snapshots", "rules", "rules.rule", "transforms", "transforms.derivatives",
+    "transforms.products", "twin", "twin.failures",
 }  # fmt: skip
 DECORATORS = (
     r"^@(overload|intrinsic|lower_\w+|infer\w*|box|unbox|kernel|by_type|specialized|generic)\b"

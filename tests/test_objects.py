@@ -2,6 +2,7 @@
 
 import dataclasses
 import pickle
+import types
 
 import numpy as np
 import pytest
@@ -207,6 +208,18 @@ def test_arguments_of_a_method(mode):
             steps(lambda x, a=args, o=options: model.loss(x, *a, **o)),
             rtol=1e-13,
         )
+
+
+def test_a_namespace():
+    p = types.SimpleNamespace(rate=2.0, table=np.arange(3.0))
+
+    def f(x):
+        return p.rate * x[0] + p.table[2] * x[1]
+
+    gradient = ad.grad(f)
+    assert gradient(X).tolist() == [2.0, 2.0]
+    p.rate, p.table[2] = 3.0, 5.0
+    assert gradient(X).tolist() == [3.0, 5.0]
 
 
 def test_objects_that_are_dropped():

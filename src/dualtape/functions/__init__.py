@@ -3,8 +3,8 @@
 Read `libraries` (which functions are known), `reach` (globals, closures and helpers of a function),
 `cells` (where compiled code reads a name that may be rebound), `snapshots` (the values that an njit
 function was compiled with), `fingerprint` (a digest of all of it), `memo` (results cached on a
-function), `objects` with `partial`, `parameters` and `copies` (methods and others made ordinary
-functions), `records` (made named tuples), and `pickling`.
+function), `objects` with `partial`, `interpolants`, `parameters` and `copies` (methods, splines and
+others made ordinary functions), `records` (made named tuples), and `pickling`.
 """
 
 OPEN: dict[str, str] = {

@@ -11,9 +11,10 @@ from __future__ import annotations
 import enum
 import functools
 import inspect
+import sys
 import weakref
 from collections import OrderedDict
-from types import FunctionType, MethodType
+from types import FunctionType, MethodType, SimpleNamespace
 from typing import Any
 
 from numba.core.typing.typeof import typeof_impl
@@ -74,8 +75,10 @@ def is_jitclass(value: Any) -> bool:
 @functools.lru_cache(1024)
 def _is_users_class(kind: type) -> bool:
     """Whether Numba knows nothing of the instances of a class that no library defines."""
-    if not isinstance(kind.__module__, str):  # of extension modules
-        return False
+    is_python = any({"__weakref__", "__slots__"} & c.__dict__.keys() for c in kind.__mro__)
+    is_standard = str(kind.__module__).partition(".")[0] in sys.stdlib_module_names
+    if not is_python or is_standard:  # Numba knows random.gauss, for example
+        return kind is SimpleNamespace
     if is_library(kind) or is_jitclass(kind) or issubclass(kind, type | enum.Enum):
         return False
     return bool(typeof_impl.dispatch(kind) is typeof_impl.dispatch(object))

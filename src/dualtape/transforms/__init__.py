@@ -1,7 +1,8 @@
 """The public transforms: from a function to its derivatives.
 
 Read `derivatives` (grad, jacobian, hessian) and `products` (derivative, jvp, vjp, hvp);
-`checkpoint`, `custom_rule`, `ravel`, `score`, `relaxations`, `check`, `vector_math` stand beside;
+`checkpoint`, `custom_rule`, `interpolate`, `ravel`, `score`, `relaxations`, `check` and
+`vector_math` stand beside;
 `registration` lets all of them be called in compiled code.
 """
 

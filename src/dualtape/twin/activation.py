@@ -8,7 +8,9 @@ source nor globals are changed.  For the argument types of the call, the pass
   whose bytes are counted as those of floats (see `arrays.byte_counts`);
 * evaluates transforms used in the function (``grad(g)(x)``), so that derivatives nest.
 
-Without an active argument only the callees are replaced, and the twin equals the function.
+Numba leads calls of np.sin and others with numbers to what `numbers.registration.register_rule`
+registered.  Without an active argument only the callees are replaced, and the twin equals the
+function.
 
 Numba internals used (seen in 0.66 to 0.68): ``CompilerBase`` and ``DefaultPassBuilder``, a pass
 after ``ReconstructSSA``, ``NopythonRewrites`` and the rewrite registry,
@@ -18,7 +20,6 @@ after ``ReconstructSSA``, ``NopythonRewrites`` and the rewrite registry,
 from __future__ import annotations
 
 import functools
-import sys
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,6 @@ from ..arrays.byte_counts import ATTRIBUTES
 from ..arrays.conversion import array_from
 from ..arrays.stencil import is_stencil, stencil_twin
 from ..backend.linking import Linked
-from ..errors import MissingRuleError
 from ..functions.interpolants import INTERPOLATED, shape_of
 from ..functions.libraries import APPLIED_TRANSFORMS, CUSTOM_RULES, STATIC_TRANSFORMS
 from ..functions.memo import CollectableDispatcher, current, is_living, remembered
@@ -61,10 +61,8 @@ from ..functions.parameters import positional
 from ..functions.snapshots import as_compiled
 from ..numbers.construction import refuse_foreign_numbers
 from ..numbers.plane_arrays import IN_USE
-from ..numbers.registration import SCIPY
 from ..numbers.streamed import is_streamed
 from ..numbers.types import NumberType, highest_number, may_be_planes
-from ..rules.rule import Rule
 from .apart import LowerApart
 from .cell_reads import ReadCells, read_arrays
 from .comparisons import note_comparisons
@@ -78,6 +76,7 @@ from .labels import label_operations
 from .outputs import pass_output_by_position
 from .plain_calls import pass_plain_values
 from .plane_conversions import limit_planes
+from .scipy_functions import rule_of_scipy
 from .vectorized import vectorized_twin
 from .views import refuse_lost_writes, view_activator
 
@@ -302,24 +301,7 @@ def active_form(value: Any, loc: Any = None, *, labels: bool = False) -> Any:
         return twin(value, labels=labels)
     if is_stencil(value):
         return stencil_twin(value, functools.partial(twin, labels=labels))
-    if isinstance(value, np.ufunc) and "scipy.special" in sys.modules:
-        return _special_rule(value, loc)
-    return None
-
-
-def _special_rule(ufunc: Any, loc: Any) -> Rule | None:
-    special = sys.modules["scipy.special"]
-    name = ufunc.__name__
-    if getattr(special, name, None) is not ufunc or getattr(np, name, None) is ufunc:
-        return None
-    for alias, rule in SCIPY.items():
-        if getattr(special, alias, None) is ufunc:
-            return rule
-    where = f"line {loc.line} of {loc.filename}" if loc is not None else "the function"
-    raise MissingRuleError(
-        f"{where} calls scipy.special.{name}, which has no derivative rule; "
-        f"give it one with dualtape.custom_rule."
-    )
+    return rule_of_scipy(value, loc)
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)

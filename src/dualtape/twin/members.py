@@ -57,7 +57,7 @@ def name_members(func_ir: Any) -> None:
 
     rewrite(func_ir, named)
     for statement in statements(func_ir):
-        constant = getattr(statement, "value", None)
+        constant: Any = getattr(statement, "value", None)
         is_constant = isinstance(constant, ir.Global | ir.FreeVar)
         if is_constant and is_object(constant.value) and statement.target.name not in kept:
             statement.value = ir.Const(None, statement.loc)

@@ -157,7 +157,8 @@ def _refused(error: Exception, name: str, failure: Any) -> DualtapeError:
     if captured is not None:
         return ArgumentError(
             f"{name}: {where}captures {captured[1]!r} of the function around it, which is not a "
-            "constant there; pass what varies as arguments."
+            "constant there; pass what varies as arguments: quad(g, a, b, (x,)) with g(t, x), and "
+            "so in odeint and dualtape.roots."
         )
     unknown = _UNTYPED_GLOBAL.search(text)
     if unknown is not None:
