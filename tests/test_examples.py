@@ -255,3 +255,19 @@ def test_pinn_estimates_the_rate(pinn, capsys):
     )
     assert abs(float(found) - rate) < 0.3 * float(deviation)
     np.testing.assert_allclose(float(deviation), np.sqrt(covariance[0, 0]), rtol=0.3)
+
+
+def test_poisson_regression(tmp_path, capsys):
+    """The estimates and standard errors are those that R prints for its data set."""
+    with example("poisson_regression") as module:
+        figure = tmp_path / "rates.png"
+        assert module.main(["--figure", str(figure)]) == 0
+        printed = capsys.readouterr().out
+        X, y = module.design(), module.CASES.ravel().astype(float)
+        result, covariance = module.fit(X, y, np.log(module.INHABITANTS.ravel()))
+    published = [-5.6321, -0.3301, -0.3715, -0.2723, 1.1010, 1.5186, 1.7677, 1.8569, 1.4197]
+    errors = [0.2003, 0.1815, 0.1878, 0.1879, 0.2483, 0.2316, 0.2294, 0.2353, 0.2503]
+    np.testing.assert_allclose(result.x, published, atol=6e-5)
+    np.testing.assert_allclose(np.sqrt(np.diag(covariance)), errors, atol=6e-5)
+    assert "deviance 23.447 on 15 degrees of freedom" in printed
+    assert is_png(figure)

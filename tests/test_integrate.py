@@ -355,6 +355,9 @@ def test_sensitivities_of_initial_values_and_events():
     assert_allclose(found.t_events[0], [t_half], rtol=1e-8)
     assert_allclose(found.y_events[0], [[1.0]], rtol=1e-8)
     assert_allclose(found.dy_dp_events[0], [[[0.5, -t_half]]], rtol=1e-7)
+    [by_time], [total] = found.event_sensitivities()  # the state there is p[0] / 2 for every p[1]
+    assert_allclose(by_time, [[0.0, -t_half / 0.7]], rtol=1e-7, atol=1e-8)
+    assert_allclose(total, [[[0.5, 0.0]]], rtol=1e-7, atol=1e-8)
     assert_allclose(found.sol(0.5), 2.0 * np.exp([-0.35]), rtol=1e-8)
     assert_allclose(found.sol_dy_dp(0.5), np.exp(-0.35) * np.array([[1.0, -1.0]]), rtol=1e-7)
     with pytest.raises(ad.ArgumentError, match="dy0_dp"):

@@ -111,8 +111,9 @@ def solve_ivp_adjoint(
     and dG/dp is mu at the start. Both are under error control. The states are those of the forward
     integration's dense output, so its tolerance bounds the accuracy of the gradient. Where an event
     e(t, y, p) = 0 ends the integral, lambda and mu begin with ``-g e_y / (e_t + e_y f)`` and
-    ``-g e_p / (e_t + e_y f)``. Cost: two integrations, with checkpoints three, whatever the number
-    of parameters.
+    ``-g e_p / (e_t + e_y f)``. Observations are at the fixed times of `t_obs`; derivatives at times
+    that move with an event are those of `solve_ivp_sensitivity`'s ``event_sensitivities``. Cost:
+    two integrations, with checkpoints three, whatever the number of parameters.
 
     References
     ----------

@@ -15,7 +15,7 @@ from ..drivers.factory import cached, checked_function, name_of
 from ..errors import ArgumentError
 from ..functions.memo import current, remembered
 from ..solvers.evaluation import explaining_errors
-from ..transforms.derivatives import jacobian, value_and_jacobian
+from ..transforms.derivatives import grad, jacobian, value_and_jacobian
 from ..twin.activation import twin
 from .jacobians import is_implicit, takes_sparse
 from .trajectory import on_states
@@ -65,8 +65,10 @@ def solve_ivp_sensitivity(
     Returns
     -------
     Bunch object
-        As in SciPy, with `y` of shape (n, T) and `dy_dp` of shape (n, k, T); `y_events` and
-        `dy_dp_events` for every event; with `dense_output`, ``sol(t)`` and ``sol_dy_dp(t)``.
+        As in SciPy, with `y` of shape (n, T) and `dy_dp` of shape (n, k, T); with `dense_output`,
+        ``sol(t)`` and ``sol_dy_dp(t)``. For every event of E occurrences `y_events` (E, n) and
+        `dy_dp_events` (E, n, k), the derivatives at fixed time; ``event_sensitivities()`` returns
+        the total ones, by which the event's time moves: lists of dt/dp (E, k) and dy/dp (E, n, k).
 
     Raises
     ------
@@ -80,6 +82,10 @@ def solve_ivp_sensitivity(
     The step size is controlled by the errors of states and sensitivities. Cost: one right-hand side
     is ceil(k / 8) sweeps. Implicit methods get the block diagonal part of the Jacobian, which is
     that of `fun` k + 1 times: Newton's method converges as fast as with the full Jacobian.
+
+    An event g(t, y, p) = 0 occurs at t(p) with ``dt/dp = -(g_y S + g_p) / (g_t + g_y f)``, and the
+    state there has the total derivative ``S + f dt/dp``. (Where g touches zero without crossing it
+    the denominator vanishes, and these are infinite.)
 
     References
     ----------
@@ -127,7 +133,11 @@ def solve_ivp_sensitivity(
             atol=tolerance,
             **options,
         )
-    return _split(result, n, k)
+    result = _split(result, n, k)
+    if events is not None:
+        known = [events] if callable(events) else list(events)
+        result.event_sensitivities = _EventSensitivities(result, fun, known, p, args)
+    return result
 
 
 @generic
@@ -207,6 +217,34 @@ def _split(result: Any, n: int, k: int) -> Any:
     if result.sol is not None:
         result.sol, result.sol_dy_dp = _States(result.sol, n), _Sensitivities(result.sol, n, k)
     return result
+
+
+class _EventSensitivities(NamedTuple):
+    """The derivatives of the times of events, and the total ones of the states there."""
+
+    result: Any
+    fun: Any
+    events: list[Any]
+    p: Any
+    args: tuple[Any, ...]
+
+    def __call__(self) -> tuple[list[Any], list[Any]]:
+        result = self.result
+        parts = zip(self.events, result.t_events, result.y_events, result.dy_dp_events, strict=True)
+        with explaining_errors("solve_ivp_sensitivity"):
+            moved = [self._of_event(*part) for part in parts]
+        return [by_time for by_time, _ in moved], [total for _, total in moved]
+
+    def _of_event(self, event: Any, times: Any, states: Any, slopes: Any) -> tuple[Any, Any]:
+        slopes_of_event = grad(event, argnums=(0, 1, 2))
+        by_time = np.empty((len(times), self.p.size))
+        total = np.empty_like(slopes)
+        for i, (t, y, slope) in enumerate(zip(times, states, slopes, strict=True)):
+            by_t, by_y, by_p = slopes_of_event(t, y, self.p, *self.args)
+            rate = np.asarray(self.fun(t, y, self.p, *self.args))
+            by_time[i] = -(by_y @ slope + by_p) / (by_t + by_y @ rate)
+            total[i] = slope + np.outer(rate, by_time[i])
+        return by_time, total
 
 
 class _States(NamedTuple):
