@@ -893,6 +893,76 @@ def drawn(x):
 # Objects
 
 
+# Functions: under register_jitable and overload, chosen at run time, passed with local arrays
+
+
+@numba.extending.register_jitable
+def cubed(v):
+    w = np.zeros(2)
+    w[0] = v
+    return w[0] ** 3
+
+
+def halved(v):
+    raise NotImplementedError
+
+
+@numba.extending.overload(halved)
+def _halved(v):
+    if not isinstance(v, numba.types.Float):
+        return None
+
+    def implementation(v):
+        w = np.zeros(1)
+        w[0] = 0.5 * v
+        return w[0]
+
+    return implementation
+
+
+@program(RIGHT)
+def registered_functions(x):
+    return cubed(x[0]) * halved(x[1]) + halved(3.0)
+
+
+@numba.njit
+def scaled_sum(v):
+    w = np.empty_like(v)
+    for i in range(v.size):
+        w[i] = v[i] * (i + 1.0)
+    return np.sum(w)
+
+
+@numba.njit
+def squared_sum(v):
+    s = np.zeros(1)
+    for a in v:
+        s[0] += a * a
+    return s[0]
+
+
+@numba.njit
+def applied_twice(f, v):
+    local = np.zeros(v.size)
+    local[:] = v * f(v)
+    return f(local)
+
+
+@program(RIGHT)
+def functions_that_are_passed(x):
+    return applied_twice(scaled_sum, x) * applied_twice(squared_sum, x)
+
+
+@program(RIGHT)
+def a_function_chosen_at_run_time(x):
+    f = scaled_sum if x[0] > x[1] else squared_sum
+    s = 0.0
+    for _ in range(2):
+        s += f(x) * x[0]
+        f = squared_sum
+    return s
+
+
 @numba.experimental.jitclass([("length", numba.float64)])
 class Box:
     """Holds a float."""

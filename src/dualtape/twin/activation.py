@@ -74,6 +74,7 @@ from .inference import InferTypes
 from .jitclasses import class_of_numbers
 from .labels import label_operations
 from .outputs import pass_output_by_position
+from .overloads import overloaded_twin
 from .plain_calls import pass_plain_values
 from .plane_conversions import limit_planes
 from .scipy_functions import rule_of_scipy
@@ -295,6 +296,9 @@ def active_form(value: Any, loc: Any = None, *, labels: bool = False) -> Any:
     vectorized = vectorized_twin(value, _labelled_twin if labels else twin)
     if vectorized is not None:
         return vectorized
+    overloaded = overloaded_twin(value, _labelled_twin if labels else twin)
+    if overloaded is not None:
+        return overloaded
     if shape_of(value) is not None:
         return INTERPOLATED[0](value)
     if is_user_function(value):

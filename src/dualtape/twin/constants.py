@@ -14,6 +14,7 @@ from ..analysis.rewriting import statements
 from ..analysis.sharing import constant_of
 from ..errors import ArgumentError, UnsupportedFunctionError
 from ..functions.libraries import is_library
+from .overloads import is_own_source, overloads_of
 
 
 def name_functions(func_ir: Any, arg_types: Any) -> None:
@@ -62,4 +63,6 @@ def is_user_function(value: Any) -> bool:
     if not isinstance(value, FunctionType) or is_library(value):
         return False
     # A function that Numba knows by an overload is not compiled from its own source.
-    return cpu_target.typing_context._lookup_global(value) is None
+    choosers = overloads_of(value)
+    is_known = cpu_target.typing_context._lookup_global(value) is not None
+    return is_own_source(choosers) if choosers else not is_known
