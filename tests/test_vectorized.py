@@ -133,11 +133,87 @@ def test_generalized(mode):
     np.testing.assert_allclose(ad.grad(f, mode=mode)(X), expected, rtol=1e-14)
 
 
-def test_generalized_with_a_loop():
-    def f(x):
-        out = np.zeros(2)
-        weighted(Y, x, out)
+@numba.guvectorize(["(float64[:], float64, float64[:])"], "(n),()->(n)")
+def shifted(a, b, out):
+    for i in range(a.shape[0]):
+        out[i] = a[i] * a[i] * b + a[0]
+
+
+def shifted_by_hand(a, b):
+    return a * a * b + a[..., :1]
+
+
+ROWS = np.array([[0.3, 1.7, 0.9], [0.2, -0.4, 1.5]])
+
+
+def loop_over_all(x):
+    out = np.zeros((2, 3))
+    shifted(x, 2.0, out)
+    return out
+
+
+def loop_over_some(x):
+    out = np.zeros((2, 3))
+    shifted(x[0], x[:, 1], out)
+    return out
+
+
+def loop_over_numbers(x):
+    out = np.zeros(2)
+    weighted(Y, x, out)
+    return out * x[:, 0]
+
+
+def nested_loops(x):
+    out = np.zeros((2, 2, 3))
+    stacked = np.empty((2, 2, 3))
+    stacked[0] = x
+    stacked[1] = 2.0 * x
+    shifted(stacked, x[:, 2], out)
+    return out
+
+
+def into_an_argument(x, out):
+    shifted(x, 0.5, out)
+    return out
+
+
+LOOPS = {
+    loop_over_all: lambda x: shifted_by_hand(x, 2.0),
+    loop_over_some: lambda x: shifted_by_hand(x[0], x[:, 1:2]),
+    loop_over_numbers: lambda x: (x**2 @ Y) * x[:, 0],
+    nested_loops: lambda x: shifted_by_hand(np.array([x, 2.0 * x]), x[:, 2:]),
+    into_an_argument: lambda x: shifted_by_hand(x, 0.5),
+}
+
+
+@pytest.mark.parametrize("mode", [MODES[0], pytest.param(MODES[1], marks=slow)])
+@pytest.mark.parametrize("f", LOOPS)
+def test_generalized_with_loops(f, mode):
+    """Against complex steps of the same in NumPy; the value is that of Numba's own loop."""
+    more = (np.zeros((2, 3)),) if f is into_an_argument else ()
+    value, jacobian = ad.value_and_jacobian(f, mode=mode)(ROWS, *more)
+    np.testing.assert_allclose(value, LOOPS[f](ROWS), rtol=1e-15)
+    np.testing.assert_allclose(value, numba.njit(f)(ROWS, *more), rtol=1e-15)
+    for index in np.ndindex(ROWS.shape):
+        step = ROWS.astype(complex)
+        step[index] += 1e-30j
+        slope = LOOPS[f](step).imag / 1e-30
+        np.testing.assert_allclose(jacobian[(..., *index)], slope, rtol=1e-14, atol=1e-15)
+
+
+def test_generalized_with_wrong_arrays():
+    def differing(x):
+        out = np.zeros((3, 3))
+        shifted(x, 2.0, out)
+        return out[0, 0]
+
+    def fewer(x):
+        out = np.zeros(3)
+        weighted(2.0, x[0], out)
         return out[0]
 
-    with pytest.raises(ad.DualtapeError, match="more dimensions than its layout"):
-        ad.grad(f)(np.ones((2, 3)))
+    with pytest.raises(ValueError, match="incompatible"):
+        ad.grad(differing)(ROWS)
+    with pytest.raises(ad.DualtapeError, match="fewer dimensions"):
+        ad.grad(fewer)(ROWS)

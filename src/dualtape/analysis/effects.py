@@ -18,6 +18,7 @@ from typing import Any
 from numba.core import ir, types
 from numba.core.compiler import run_frontend
 from numba.core.registry import cpu_target
+from numba.np.ufunc.gufunc import GUFunc
 
 from ..functions.libraries import is_library
 from ..functions.memo import remembered
@@ -53,6 +54,9 @@ def depth_of_type(ty: Any) -> int:
 def analyzed(function: Any) -> FunctionType | None:
     """Return the source of a function that can be analyzed, or None."""
     function = plain_function(function)
+    function = getattr(function, "effects_like", function)
+    if isinstance(function, GUFunc):
+        function = function._dispatcher
     if getattr(function, "copies_arguments", False):  # the result of a transform
         return None
     py_func = getattr(function, "py_func", function)

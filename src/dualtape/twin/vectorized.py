@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from numba.np.ufunc.dufunc import DUFunc
 from numba.np.ufunc.gufunc import GUFunc
 
 from ..arrays.conversion import zero_of
-from ..backend.jit import by_type, is_missing
+from ..backend.jit import by_type, kernel
 from ..errors import MissingRuleError
 from ..functions.memo import remembered
 from ..numbers.access import empty_numbers
@@ -38,11 +37,6 @@ def vectorized({names}):
     for index in {indices}:
         out[index] = scalar({items})
     return out
-"""
-_CHECKED = """
-def {name}({names}):
-    check_dimensions(({names},))
-    return kernel({names})
 """
 
 
@@ -149,39 +143,68 @@ def _result_type(scalar: Any, arg_types: Any) -> Any:
 
 
 def _of_kernel(function: Any, twin: Callable[[Any], Any]) -> Any:
-    kernel = function._dispatcher.py_func
-    if not is_user_function(kernel):
+    body = function._dispatcher.py_func
+    if not is_user_function(body):
         return None
+    layout = [
+        len([name for name in part.split(",") if name.strip()])
+        for part in re.findall(r"\(([^)]*)\)", function.signature)
+    ]
 
     def make() -> Any:
-        dimensions = [
-            len([name for name in part.split(",") if name.strip()])
-            for part in re.findall(r"\(([^)]*)\)", function.signature)
-        ]
-        names = ", ".join(f"a{i}" for i in range(len(dimensions)))
-        scope = {
-            "kernel": kernel,
-            "check_dimensions": _check_of(function, dimensions),
-            "__name__": kernel.__module__,
-        }
-        exec(_CHECKED.format(name=kernel.__name__, names=names), scope)
-        wrapper = scope[kernel.__name__]
-        assert isinstance(wrapper, FunctionType)
-        return twin(wrapper)
-
-    return remembered(kernel, ("generalized", id(function), twin), make)
-
-
-def _check_of(function: Any, dimensions: list[int]) -> Any:
-    def check(args: Any) -> Any:
-        for ty, ndim in zip(args, dimensions, strict=True):
-            found = ty.ndim if is_array(ty) else 0
-            if found != ndim and not is_missing(ty) and not (ndim == 0 and found == 1):
+        def choose(*args: Any) -> Any:
+            extra = [_ndim(ty) - core for ty, core in zip(args, layout, strict=True)]
+            if min(extra) < 0:
                 raise MissingRuleError(
-                    f"{function.__name__}{function.signature} loops over arrays of more "
-                    "dimensions than its layout names, which has no derivative yet; write that "
-                    "loop around its call."
+                    f"{function.__name__}{function.signature} gets arrays of fewer dimensions than "
+                    "its layout names."
                 )
-        return lambda args: None
+            if max(extra) == 0:
+                active = twin(body)
+                return lambda *args: active(*args)
+            return _looped(body, stub, layout, extra, function.nin, twin)
 
-    return _registered(check)
+        stub = _registered(choose)
+        stub.effects_like = body
+        return stub
+
+    return remembered(body, ("generalized", id(function), twin), make)
+
+
+def _ndim(ty: Any) -> int:
+    return int(ty.ndim) if is_array(ty) else 0
+
+
+def _looped(
+    body: Any, whole: Any, layout: list[int], extra: list[int], count: int, twin: Any
+) -> Any:
+    """Return the loop over the first dimension of arrays that have the most beyond their layout.
+
+    Those with fewer dimensions are used whole in every repetition, as Numba does it.
+    """
+    most = max(extra)
+    looped = [i for i, k in enumerate(extra) if k == most]
+    sizes = ", ".join(f"a{i}.shape[0]" for i in looped)
+    parts = [f"a{i}" for i in range(len(extra))]
+    for i in looped:
+        is_number = i >= count and layout[i] == 0 and most == 1  # which the kernel writes to item 0
+        parts[i] = f"a{i}[k : k + 1]" if is_number else f"a{i}[k]"
+    names = ", ".join(f"a{i}" for i in range(len(extra)))
+    source = (
+        f"def looped({names}):\n    size = loop_size(({sizes},))\n"
+        f"    for k in range(size):\n        inner({', '.join(parts)})"
+    )
+    inner = twin(body) if most == 1 else whole
+    scope: dict[str, Any] = {"inner": inner, "loop_size": loop_size, "__name__": body.__module__}
+    exec(source, scope)  # of names of our own
+    active = twin(scope["looped"])
+    return lambda *args: active(*args)
+
+
+@kernel
+def loop_size(sizes: Any) -> Any:
+    """Return the number of repetitions for arrays of these sizes; raise as Numba does."""
+    for n in sizes:
+        if n != sizes[0]:
+            raise ValueError("Loop and array shapes are incompatible")
+    return sizes[0]
