@@ -17,6 +17,8 @@ import re
 import numba
 import numpy as np
 import pytest
+import scipy.integrate
+import scipy.optimize
 import scipy.special
 from numba import typed
 from test_activation import assert_near, differences_of
@@ -123,11 +125,14 @@ def dictionary_of_floats_first(x):
     return d[0] * x[1]
 
 
-@program(STORED)
+@program(RIGHT)
 def dictionary_with_types(x):
     d = typed.Dict.empty(numba.int64, numba.float64)
-    d[0] = x[0]  # here
-    return d[0] * x[1]
+    d[0] = x[0]
+    d[1] = 2.0
+    e = typed.Dict.empty(key_type=numba.types.unicode_type, value_type=numba.float64[:])
+    e["a"] = x * d[0]
+    return d[0] * x[1] * d[1] * e["a"][1]
 
 
 @program((ad.UnsupportedFunctionError, "uses 'TABLE', which Numba cannot compile"))
@@ -143,11 +148,15 @@ def dictionary_as_argument(x, d):
 # Lists and tuples
 
 
-@program((ad.MissingRuleError, "active number"))
+@program(RIGHT)
 def list_with_types(x):
     items = typed.List.empty_list(numba.float64)
-    items.append(x[0])  # here
-    return items[0] * x[1]
+    items.append(x[0])
+    items.append(3.0)
+    arrays = typed.List.empty_list(numba.float64[:])
+    arrays.append(x * x)
+    arrays[0][1] = items[1] * x[0]
+    return items[0] * x[1] * np.sum(arrays[0])
 
 
 @program(RIGHT)
@@ -1251,3 +1260,32 @@ def test_keyword_only_parameters_without_defaults(mode):
     np.testing.assert_allclose(ad.grad(f, mode=mode)(X, factor=2.0), [1.2, 1.0], rtol=1e-15)
     with pytest.raises(TypeError, match="not enough arguments"):
         ad.grad(f, mode=mode)(X)
+
+
+# SciPy's solvers inside of f
+
+
+@pytest.mark.parametrize(
+    ("call", "instead"),
+    [
+        (lambda x: scipy.integrate.quad(halved, 0.0, x[0]), "dualtape.integrate.quad"),
+        (lambda x: scipy.integrate.odeint(halved, x[0], X), "dualtape.integrate.odeint"),
+        (lambda x: scipy.integrate.solve_ivp(halved, X, x), "dualtape.integrate.odeint"),
+        (lambda x: scipy.optimize.bisect(halved, 0.0, x[0]), "dualtape.roots.bisect"),
+        (lambda x: scipy.optimize.newton(halved, x[0]), "dualtape.roots.newton"),
+        (lambda x: scipy.optimize.ridder(halved, 0.0, x[0]), "dualtape.roots.brentq"),
+        (lambda x: scipy.optimize.root(halved, x), "dualtape.implicit_root"),
+        (lambda x: scipy.optimize.minimize(halved, x), "dualtape.implicit_minimum"),
+    ],
+)
+def test_solvers_of_scipy_point_to_their_counterparts(call, instead):
+    with pytest.raises(ad.MissingRuleError, match=rf"line \d+ of .* calls scipy\..*{instead}"):
+        ad.grad(call)(X)
+
+
+def test_a_value_that_an_integrand_captures():
+    def f(x):
+        return ad.integrate.quad(lambda t: x[0] * t, 0.0, 1.0)[0]
+
+    with pytest.raises(ad.ArgumentError, match=r"captures 'x' .*quad\(g, a, b, \(x,\)\)"):
+        ad.grad(f)(X)

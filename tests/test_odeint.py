@@ -133,6 +133,33 @@ def test_a_changed_parameter_outside_is_seen():
         assert gradient(1.0) == pytest.approx(-2.0 * k * np.exp(-2.0 * k), rel=1e-6)
 
 
+def test_reverse_mode_records_one_step_at_a_time():
+    def f(rate):
+        return odeint(decay, 1.0, np.array([0.0, 40.0]), rate, rtol=1e-13, atol=1e-13)[1]
+
+    def recorded(rate):  # fewer statements than the several hundred steps of f have
+        y = 1.0
+        for k in range(10_000):
+            y = y - 1e-4 * rate * y * k
+        return y
+
+    before = ad.set_tape_limit(100_000)
+    try:
+        assert ad.grad(f, mode="reverse")(0.01) == pytest.approx(-800.0 * np.exp(-8.0), rel=1e-9)
+        with pytest.raises(ad.TapeMemoryError):
+            ad.grad(recorded, mode="reverse")(0.01)
+    finally:
+        ad.set_tape_limit(before)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_many_times(mode):
+    times = np.linspace(0.0, 3.0, 400)
+    slope = ad.grad(lambda rate: np.sum(odeint(decay, 1.0, times, rate)), mode=mode)(0.7)
+    expected = np.sum(-(times**2) / 2.0 * closed(1.0, 0.0, times, 0.7))
+    assert slope == pytest.approx(expected, rel=1e-7)
+
+
 def explodes(y, t, a):
     return a * y * y
 

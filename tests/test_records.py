@@ -148,6 +148,24 @@ def test_other_types_and_transforms():
     assert second.beta["alpha"] == 2.0 * RECORD["alpha"]
 
 
+def test_every_structure_around_a_record():
+    def f(pair):
+        return pair[0].alpha * pair[1] ** 2
+
+    record, number = ad.grad(f)((RECORD, 3.0))
+    assert (record["alpha"], record["beta"], number) == (9.0, 0.0, 2.0 * 3.0 * 2.0)
+    assert record.dtype == MODEL
+    value, pullback = ad.vjp(lambda p: p.alpha**2 * p["beta"], RECORD)
+    [cotangent] = pullback(2.0)
+    assert value == 2.0
+    assert (cotangent["alpha"], cotangent["beta"]) == (4.0, 8.0)
+    assert cotangent["w"].tolist() == [0.0, 0.0, 0.0]
+    product = ad.hvp(lambda p: p.alpha**2 * p["beta"])(RECORD, RECORD)
+    assert (product["alpha"], product["beta"]) == (4.0, 8.0)
+    value, tangent = ad.jvp(lambda p: p.alpha**2 * p["beta"], (RECORD,), (RECORD,))
+    assert (value, tangent) == (2.0, 6.0)
+
+
 def test_a_record_that_is_a_constant():
     def f(x, p):
         return p["alpha"] * x[0] ** 2 + p.w[1] * x[1]

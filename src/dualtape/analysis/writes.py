@@ -78,6 +78,11 @@ class Aliases(Showing):
             if method is not None and method[1] in APPENDERS and expr.args:
                 yield method[0], expr.args[-1]
 
+    def filled_roots(self) -> set[str]:
+        """Return the roots of containers into which items are put."""
+        owners = (owner for s in statements(self.func_ir) for owner, _ in self._appended(s))
+        return {root for owner in owners for root in self.roots(owner.name)}
+
     def _targets(self, statement: Any, kind: str) -> Iterator[Any]:
         if isinstance(statement, ir.SetItem | ir.StaticSetItem):
             yield statement.target

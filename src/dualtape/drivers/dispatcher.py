@@ -137,9 +137,7 @@ class Transform(Traveler, CollectableDispatcher):
             raise KeyboardInterrupt
         converted = self._converted(args)
         if converted is not None:
-            if any(map(is_record, self._expanded(args))):
-                return lambda *_, **__: with_records(self(*converted))
-            return lambda *_, **__: self(*converted)
+            return lambda *_, **__: with_records(self(*converted))
         self._check_types(args)
         expanded = self._expanded(args)
         inputs = [expanded[i] for i in self._positions(len(expanded))]

@@ -42,20 +42,17 @@ def interpolant_of(value: Any) -> Any:
 
 
 def _remembered(value: Any, name: str) -> Any:
-    function = _FUNCTIONS.get(value)
-    if function is not None and function[1] is _arrays(value, name)[0]:
-        return function[0]
+    coefficients = value.values if name == "RegularGridInterpolator" else value.c
+    function, those = _FUNCTIONS.get(value, (None, None))
+    if function is not None and those is coefficients:
+        return function
     make = {"PPoly": _piecewise, "BSpline": _b_spline}.get(name, _on_grid)
     scalar, shape = make(value)
     scalar.__dict__[SHAPE] = shape
     scalar.__module__ = "interpolants"  # it is differentiated as a user's function is
     scalar.__name__ = scalar.__qualname__ = type(value).__name__
-    _FUNCTIONS[value] = scalar, _arrays(value, name)[0]
+    _FUNCTIONS[value] = scalar, coefficients
     return scalar
-
-
-def _arrays(value: Any, name: str) -> Any:
-    return (value.values,) if name == "RegularGridInterpolator" else (value.c,)
 
 
 def shape_of(function: Any) -> Any:

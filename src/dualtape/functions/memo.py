@@ -64,7 +64,7 @@ class Place(NamedTuple):
     """Where a function takes a value from, and the value seen there.
 
     ``read(key)`` returns the value; `state` is the content of a constant with arrays, or the
-    objects that must stay alive while code reads a cell.
+    objects that must stay alive while code reads the cell, `cell`, of the name.
     """
 
     read: Callable[[Any], Any]
@@ -75,11 +75,18 @@ class Place(NamedTuple):
     cell: Cell | None = None
 
     def is_changed(self) -> bool:
-        """Whether the value is another one now, here or in the cell that code reads."""
+        """Whether the value is another one now, or code reads another one from the cell."""
         now = self.read(self.key)
-        if now is not self.seen or (self.cell is not None and self.cell.held is not self.state):
+        if now is not self.seen:
             return True
-        return type(self.state) is bytes and content_of(now) != self.state
+        if self.cell is None:
+            return type(self.state) is bytes and content_of(now) != self.state
+        return self.cell.held is not self.state or not self.has_cell()
+
+    def has_cell(self) -> bool:
+        """Whether the cell that code reads is still that of the name."""
+        assert self.binding is not None
+        return self.cell is not None and CELLS.get(key_of(self.binding)) is self.cell
 
 
 class Glance:
@@ -135,8 +142,7 @@ class Memory:
         self.is_living = is_living
         self.glance = Glance(())
         self._others: tuple[Place, ...] | None = None
-        self._cells: list[Cell] = []  # which code of this function may read
-        self._read: dict[Any, Cell] = {}  # which all of it reads, whenever it was compiled
+        self._cells: list[Cell] = []  # which some code of this function may read
         self._copy: Any = None
 
     @property
@@ -159,14 +165,8 @@ class Memory:
         with _LOCK:
             if self._others is None:
                 self._collect(function)
-            elif self._has_lost_cells() or any(
-                place.is_changed() for place in (*self.places, *self._others)
-            ):
+            elif any(place.is_changed() for place in (*self.places, *self._others)):
                 self._renew(function)
-
-    def _has_lost_cells(self) -> bool:
-        """Whether code reads a cell that another one replaced, which callers' code reads."""
-        return any(CELLS.get(key) is not cell for key, cell in self._read.items())
 
     def _look_at_compiled(self, function: Any) -> None:
         """Let the derivatives of a compiled function agree with the values in its code."""
@@ -197,9 +197,7 @@ class Memory:
         numbers = [
             key_of(place.binding)
             for place in self.places
-            if place.binding
-            and type(place.state) is tuple
-            and not isinstance(place.seen, np.ndarray)
+            if place.binding and place.cell is not None and not isinstance(place.seen, np.ndarray)
         ]
         with _LOCK:
             FIXED.update(numbers)
@@ -215,7 +213,7 @@ class Memory:
         watched: dict[Any, Place] = {}
         others: dict[Any, Place] = {}
         cells: list[Cell] = []
-        read: dict[Any, Cell] = {}
+        before = {place.cell for place in self.places}  # which all code reads, unless it is fresh
         for place in _places(function, set()):
             binding = place.binding
             if binding is None or is_named_by_library(binding):
@@ -224,30 +222,25 @@ class Memory:
             cell = cell_of(binding)
             if cell is not None:
                 cells.append(cell)
-            is_read = cell is not None and (
-                self._copy is None or self._read.get(key_of(binding)) is cell
-            )
-            state = cell.held if cell is not None and is_read else content_of(place.seen)
-            watched[key_of(binding)] = place._replace(state=state, cell=cell if is_read else None)
-            if cell is not None and is_read:
-                read[key_of(binding)] = cell
+            cell = cell if self._copy is None or cell in before else None
+            state = content_of(place.seen) if cell is None else cell.held
+            watched[key_of(binding)] = place._replace(state=state, cell=cell)
         self.glance, self._others = Glance((*watched.values(),)), (*others.values(),)
-        self._cells, self._read = cells, read
+        self._cells = cells
 
     def _renew(self, function: Any) -> None:
         """Note new values; drop the cached results, unless their code reads the values."""
-        is_fresh, is_other = self._has_lost_cells(), False
+        is_fresh = is_other = False
         cells = []  # keeps them alive until `_collect` finds them
         for place in (*self.places, *(self._others or ())):
             if not place.is_changed():
                 continue
             now = place.read(place.key)
-            key: Any = key_of(place.binding) if place.binding is not None else None
-            cell = self._read.get(key)
-            if cell is not None and cell is CELLS.get(key) and cell.takes(now):
+            cell = place.cell
+            if cell is not None and place.has_cell() and cell.takes(now):
                 cell.show(now)
                 is_other = True
-            elif now is place.seen or not is_same(place.seen, now):
+            elif cell is not None or now is place.seen or not is_same(place.seen, now):
                 is_fresh = True
                 if self._copy is not None and place.binding is not None:
                     cells.append(_give_cell(place.binding._replace(value=now)))

@@ -117,9 +117,9 @@ def _bound(owner: Any, method: Any) -> Any:
     if function is None:
         copy = copy_function(method)
         copy.__dict__[OWNER] = owner
-        function = _FUNCTIONS.setdefault(key, with_bound(copy, (None,), {}))
-    _RECENT[key] = function
-    _RECENT.move_to_end(key)
+        function = _FUNCTIONS.setdefault(key, with_bound(copy, (None,), {}))  # see `members`
+    _RECENT.pop(key, None)
+    _RECENT[key] = function  # the last one; other threads may do the same
     while len(_RECENT) > KEPT:
         _RECENT.popitem(last=False)
     return function

@@ -88,7 +88,7 @@ def next_step(h: float, error: float) -> float:
 
 
 def _parts(rhs: Any, is_scalar: bool) -> Any:
-    """Return the functions of one step: of its state, and of its state and error."""
+    """Return the twins of a step, of a step with its error, and of the size of the first one."""
 
     def moved(y, h, weights, rates, count):  # type: ignore[no-untyped-def]
         """Return y + h sum_j weights[j] rates[j], element by element, which compiles quickly."""
@@ -164,9 +164,8 @@ def _parts(rhs: Any, is_scalar: bool) -> Any:
     return stages_twin, twin(tried), twin(first_step)
 
 
-def _steps(rhs: Any, is_scalar: bool) -> Any:
+def _steps(rhs: Any, tried: Any, first_step: Any) -> Any:
     """Return the twin of the choice of steps: states, and the beginnings and sizes of steps."""
-    _, tried, first_step = _parts(rhs, is_scalar)
 
     def steps(y0, t, args, rtol, atol):  # type: ignore[no-untyped-def]
         states = [1.0 * y0]
@@ -200,8 +199,8 @@ def _steps(rhs: Any, is_scalar: bool) -> Any:
 def _integral(rhs: Any, has_array: bool, has_numbers: bool) -> Callable[..., Any]:
     """Return the code of (y0, t, rtol, atol, args): of an array or a number, active or plain."""
     is_scalar = not has_array
-    steps = _steps(rhs, is_scalar)
-    stages, _, _ = _parts(rhs, is_scalar)
+    stages, *parts = _parts(rhs, is_scalar)
+    steps = _steps(rhs, *parts)
 
     def joined(states):  # type: ignore[no-untyped-def]
         if is_scalar:
@@ -217,16 +216,14 @@ def _integral(rhs: Any, has_array: bool, has_numbers: bool) -> Callable[..., Any
         states, _, _, _ = steps(y0, t, args, rtol, atol)
         return joined_twin(states)
 
-    def step(y, k, first, starts, sizes, begin, span, length, args):  # type: ignore[no-untyped-def]
+    def step(y, k, starts, sizes, begin, span, length, args):  # type: ignore[no-untyped-def]
         """Make a step whose beginning and size change with the interval."""
-        start, size = starts[first + k], sizes[first + k]
-        change = span - value(span)
+        t, h = begin, span
         if length != 0.0:
-            part = (start - value(begin)) / length
-            t = start + (begin - value(begin)) + part * change
-            h = size + size / length * change
-        else:
-            t, h = begin, span
+            change = span - value(span)
+            part = (starts[k] - value(begin)) / length
+            t = starts[k] + (begin - value(begin)) + part * change
+            h = sizes[k] + sizes[k] / length * change
         y_now = y + 0.0 if is_scalar else y
         return stages(y_now, t, h, as_state(rhs(y_now, t, *args)), args)[0]
 
@@ -235,13 +232,17 @@ def _integral(rhs: Any, has_array: bool, has_numbers: bool) -> Callable[..., Any
     def active(y0, t, rtol, atol, args):  # type: ignore[no-untyped-def]
         times = primal_of(t)
         _, starts, sizes, counts = steps(primal_of(y0), times, primal_of(args), rtol, atol)
-        y = loop(1.0 * y0, 0, SLOTS, 0, starts, sizes, t[0], t[0] - t[0], 0.0, args)
+        y = loop(1.0 * y0, 0, SLOTS, starts, sizes, t[0], t[0] - t[0], 0.0, args)
         states, first = [y], 0
         for j in range(1, times.size):
             length = times[j] - times[j - 1]
-            count = counts[j] if length != 0.0 else 1
-            y = loop(y, count, SLOTS, first, starts, sizes, t[j - 1], t[j] - t[j - 1], length, args)
-            first += counts[j]
+            last = first + counts[j]
+            count = counts[j] if length != 0.0 else 1  # a step of size 0, which moves with t[j]
+            y = loop(
+                y, count, SLOTS, starts[first:last], sizes[first:last], t[j - 1], t[j] - t[j - 1],
+                length, args,
+            )  # fmt: skip
+            first = last
             states.append(y)
         return joined_twin(states)
 

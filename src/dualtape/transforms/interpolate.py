@@ -75,13 +75,13 @@ def interpolated(function: Any) -> Transform:
 
     def make() -> Transform:
         shape, name = shape_of(function), f"interpolate({function.__name__})"
-        choose = _by_points if shape == "points" else _by_numbers
+        if shape == "points":
+            return composed(lambda packed: _at_points(twin(function), *packed), _points, (0,), name)
 
-        def chosen(packed: Any) -> Any:
-            return choose(twin(function), packed, len(shape))
+        def choose(packed: Any) -> Any:
+            return _at_numbers(twin(function), packed[0], shape)
 
-        signature = _points if shape == "points" else function
-        return composed(chosen, signature, (0,), name)
+        return composed(choose, function, (0,), name)
 
     return remembered(function, "interpolated", make)
 
@@ -92,34 +92,26 @@ INTERPOLATED.append(interpolated)
 def _points(xi) -> None: ...  # type: ignore[no-untyped-def]
 
 
-def _by_numbers(scalar: Any, packed: Any, value_dimensions: int) -> Any:
-    """Return the function of a number or of an array of numbers."""
-    if not is_array(packed[0]):
+def _at_numbers(scalar: Any, numbers: Any, shape: tuple[int, ...]) -> Any:
+    """Return the function of a number or an array of them, whose values have this shape."""
+    if not is_array(numbers):
 
-        def of_number(t, *options):  # type: ignore[no-untyped-def]
+        def at_number(t, *options):  # type: ignore[no-untyped-def]
             return scalar(t, *options)
 
-        return of_number
+        return at_number
 
-    def of_array(t, *options):  # type: ignore[no-untyped-def]
-        out = np.empty(t.shape)
+    def at_numbers(t, *options):  # type: ignore[no-untyped-def]
+        out = np.empty((*t.shape, *shape))
         for index in np.ndindex(t.shape):
             out[index] = scalar(t[index], *options)
         return out
 
-    def vectors(t, *options):  # type: ignore[no-untyped-def]
-        first = scalar(0.0, *options)
-        out = np.empty((*t.shape, first.size))
-        for index in np.ndindex(t.shape):
-            out[index] = scalar(t[index], *options)
-        return out
-
-    return vectors if value_dimensions else of_array
+    return at_numbers
 
 
-def _by_points(at: Any, packed: Any, _: int) -> Any:
+def _at_points(at: Any, points: Any) -> Any:
     """Return the function of one point or of several."""
-    points = packed[0]
     if isinstance(points, types.BaseTuple) and not any(map(is_array, points)):
 
         def of_tuple(xi):  # type: ignore[no-untyped-def]

@@ -16,6 +16,7 @@ from ..errors import ArgumentError
 from ..functions.memo import current, remembered
 from ..functions.parameters import taking
 from ..functions.pickling import Traveler, sent_as
+from ..functions.records import with_records
 
 Function = Callable[..., Any]
 
@@ -202,7 +203,7 @@ class Pullback(Traveler):
     def __call__(self, cotangent: Any) -> Any:
         """Return the gradients of sum(cotangent * value), one for every primal."""
         with self._lock:
-            return self._pull(*self._parts, cotangent, self._primals)
+            return with_records(self._pull(*self._parts, cotangent, self._primals))
 
 
 def _pullback_of(make: Callable[..., Any], args: tuple[Any, ...]) -> Any:

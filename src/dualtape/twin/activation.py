@@ -78,6 +78,7 @@ from .overloads import overloaded_twin
 from .plain_calls import pass_plain_values
 from .plane_conversions import limit_planes
 from .scipy_functions import rule_of_scipy
+from .typed_containers import declare_active_items
 from .vectorized import vectorized_twin
 from .views import refuse_lost_writes, view_activator
 
@@ -200,7 +201,7 @@ class Activate(FunctionPass):
         """Activate arrays in which numbers are stored; return the names of arrays written to."""
         depths = [depth_of_type(ty) for ty in arg_types]
         aliases = Aliases(func_ir, effects_of_call, depths, scalars)
-        written = aliases.written_roots()
+        written, filled = aliases.written_roots(), aliases.filled_roots()
         may_have_planes = IN_USE and may_be_planes(number) and not self.labels
         exposed = aliases.exposed_roots() if may_have_planes else set()
         stored = aliases.stored_roots("exposed") if may_have_planes else set()
@@ -209,6 +210,8 @@ class Activate(FunctionPass):
             lines: list[Any] = []
             for item in aliases.items(statement, written):
                 lines += _item_converted(scope, statement, item, number)
+            if isinstance(statement, ir.Assign) and statement.target.name in filled:
+                lines += declare_active_items(func_ir, scope, statement, number)
             lines.append(statement)
             if isinstance(statement, ir.Assign) and _may_hold_numbers(statement.value):
                 name, expr = statement.target.name, statement.value

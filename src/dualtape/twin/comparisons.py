@@ -31,18 +31,17 @@ def note_comparisons(state: Any) -> None:
         return
     loops = compute_cfg_from_blocks(state.func_ir.blocks).loops().values()
     in_loops = {label for loop in loops for label in loop.body}
-    first = None
-    for label, block in state.func_ir.blocks.items():
-        for statement in block.body:
-            loc = _compared_at(statement, state.typemap)
-            if loc is not None and (first is None or label in in_loops):
-                first = loc, label in in_loops
-                if label in in_loops:
-                    break
-    if first is None:
+    found = [
+        (label in in_loops, loc)
+        for label, block in state.func_ir.blocks.items()
+        for loc in (_compared_at(statement, state.typemap) for statement in block.body)
+        if loc is not None
+    ]
+    if not found:
         return
-    state.twin.compared = first[0]
-    if first[1] and is_constant(state.return_type):
+    repeated = [loc for is_repeated, loc in found if is_repeated]
+    state.twin.compared = repeated[0] if repeated else found[0][1]
+    if repeated and is_constant(state.return_type):
         warn_of_comparisons(state.twin)
 
 

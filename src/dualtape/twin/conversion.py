@@ -63,6 +63,27 @@ def _active_field(ty: Any, number: NumberType) -> Any:
     return activated_type(_active_item(ty, number), number)
 
 
+def declared_type(ty: Any, number: NumberType) -> Any:
+    """Return the type with active numbers of what a user declared: a field, an item."""
+    if isinstance(ty, types.Array):  # of any layout, where it is declared so
+        item = activated_type(ty, number).dtype
+        return ty if item == ty.dtype else types.Array(item, ty.ndim, ty.layout)
+    return _active_field(ty, number)
+
+
+@functools.cache
+def type_activator(number: NumberType) -> Any:
+    """Return the intrinsic that turns a type, as a value of compiled code, into `declared_type`."""
+
+    @new_intrinsic
+    def activated_class(typingctx: Any, cls: Any) -> Any:
+        declared = getattr(cls, "instance_type", cls)  # Numba types float64[:] as such an array
+        target = declared_type(declared, number)
+        return types.TypeRef(target)(cls), lambda context, *_: context.get_dummy_value()
+
+    return activated_class
+
+
 def _is_real(ty: Any) -> bool:
     return isinstance(ty, types.Float | NumberType)
 

@@ -12,6 +12,7 @@ Numba internals used (seen in 0.66 to 0.68): ``ClassType`` and its parts, ``Cons
 from __future__ import annotations
 
 import functools
+import secrets
 from typing import Any
 
 from llvmlite import ir as llvm
@@ -25,13 +26,14 @@ from numba.extending import lower_builtin, models, register_model
 from ..analysis.rewriting import statements
 from ..backend.jit import by_type
 from ..numbers.types import NumberType, highest_number
-from .conversion import activated_type
+from .conversion import declared_type
 
 
 class _ActiveClassType(types.ClassType):
     """Numba type of a class whose floats are active numbers."""
 
     number: NumberType
+    mark: str  # which no other process uses: cached code of several may meet in one
 
 
 register_model(_ActiveClassType)(models.OpaqueModel)
@@ -65,7 +67,7 @@ def _destructor(context: Any, module: Any, instance: Any) -> Any:
     """Return the function that drops the fields; Numba's reads numbers as they are in registers."""
     pointer, size = (context.get_value_type(ty) for ty in (types.voidptr, types.uintp))
     function_type = llvm.FunctionType(llvm.VoidType(), [pointer, size, pointer])
-    name = f"dualtape_drop.{instance.name}"
+    name = f"dualtape_drop.{instance.classname}.{instance.class_type.mark}"
     function = cgutils.get_or_insert_function(module, function_type, name)
     if function.is_declaration:
         function.linkage = "linkonce_odr"
@@ -107,7 +109,7 @@ def _class_type(cls: Any, number: NumberType, plain: frozenset[str], twin: Any) 
         cls,
         ConstructorTemplate,
         {
-            name: ty if name in plain else _field_type(ty, number)
+            name: ty if name in plain else declared_type(ty, number)
             for name, ty in original.struct.items()
         },
         {name: twin(method) for name, method in original.jit_methods.items()},
@@ -117,16 +119,8 @@ def _class_type(cls: Any, number: NumberType, plain: frozenset[str], twin: Any) 
         },
         {name: twin(method) for name, method in original.jit_static_methods.items()},
     )
-    result.number = number
+    result.number, result.mark = number, secrets.token_hex(8)
     return result
-
-
-def _field_type(ty: Any, number: NumberType) -> Any:
-    if isinstance(ty, types.Array):
-        item = activated_type(ty, number).dtype
-        return ty if item == ty.dtype else types.Array(item, ty.ndim, ty.layout)
-    item = activated_type(types.List(ty), number).dtype  # a list of these, or these themselves
-    return activated_type(item, number)
 
 
 def _plain_fields(cls: Any, args: Any) -> frozenset[str]:

@@ -25,7 +25,7 @@ class Member(ir.Global):
         super().__init__(name, value, loc)
         self.holder = holder
 
-    def __deepcopy__(self, memo: Any) -> Member:
+    def __deepcopy__(self, memo: Any) -> Member:  # Numba's own would forget the holder
         return Member(self.name, self.value, copy.deepcopy(self.loc), self.holder)
 
 

@@ -12,7 +12,7 @@ from ..numbers.registration import SCIPY
 from ..rules.rule import Rule
 
 _ROOT = "dualtape.roots.{name}(f, ..., args=(...)), which has the derivative of the root"
-_SYSTEM = "dualtape.implicit_root(residual, solver), which has the derivative of the solution"
+_SYSTEM = "dualtape.implicit_root(f)(x0, *args), which has the derivative of the solution"
 _ODE = (
     "dualtape.integrate.odeint(rhs, y0, t, *args) there, or solve_ivp_sensitivity or "
     "solve_ivp_adjoint of dualtape.integrate outside"
@@ -29,7 +29,9 @@ _COUNTERPARTS = {
     },
     ("scipy.optimize", "root"): _SYSTEM,
     ("scipy.optimize", "fsolve"): _SYSTEM,
-    ("scipy.optimize", "minimize"): "dualtape.implicit_minimum(objective, solver)",
+    ("scipy.optimize", "minimize"): (
+        "dualtape.implicit_minimum(f)(x0, *args), which has the derivative of the minimum"
+    ),
     ("scipy.integrate", "odeint"): _ODE,
     ("scipy.integrate", "solve_ivp"): _ODE,
 }

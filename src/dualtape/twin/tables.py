@@ -77,7 +77,6 @@ def read_tables(func_ir: Any, arg_types: Any) -> None:
 def _tables(func_ir: Any, arg_types: Any) -> dict[str, Any]:
     """Return the variables that are structured arrays, with their classes."""
     tables: dict[str, Any] = {}
-    definitions = build_definitions(func_ir.blocks)
     for statement in statements(func_ir):
         value = getattr(statement, "value", None)
         if isinstance(value, ir.Arg):
@@ -88,6 +87,7 @@ def _tables(func_ir: Any, arg_types: Any) -> dict[str, Any]:
             isinstance(value, ir.Var) and value.name in tables and isinstance(statement, ir.Assign)
         ):
             tables[statement.target.name] = tables[value.name]
+    definitions = build_definitions(func_ir.blocks) if tables else {}
     for name in tables:
         if len(definitions[name]) > 1:
             raise UnsupportedFunctionError(
