@@ -280,3 +280,38 @@ def test_refused(method, message, mode):
 def test_parameters_of_any_number():
     with pytest.raises(ad.ArgumentError, match=r"takes_any takes \*args"):
         ad.grad(Model().takes_any)
+
+
+class Scaled:  # noqa: PLW1641
+    """Compared by what it holds, so that Python gives it no hash."""
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def __eq__(self, other):
+        return isinstance(other, Scaled) and self.factor == other.factor
+
+    def __call__(self, x):
+        return self.factor * x * x
+
+    def slope(self, x):
+        return self.factor * x
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_an_object_without_hash(mode):
+    scaled = Scaled(3.0)
+
+    def f(x):
+        total = 0.0
+        for i in range(len(x)):
+            total += scaled(x[i]) * scaled.slope(x[i])
+        return total
+
+    x = np.array([1.0, 2.0])
+    gradient = ad.grad(f, mode=mode)
+    np.testing.assert_allclose(gradient(x), 27.0 * x**2, rtol=1e-14)
+    assert ad.grad(scaled)(2.0) == 12.0
+    scaled.factor = 5.0
+    np.testing.assert_allclose(gradient(x), 75.0 * x**2, rtol=1e-14)
+    assert ad.grad(scaled)(2.0) == 20.0

@@ -166,7 +166,7 @@ class _Computed:
         if isinstance(value, ir.Expr):
             if value.op in ("binop", "inplace_binop") and value.fn in COMPARISONS:
                 return []
-            if value.op == "call" and constant_of(self.func_ir, value.func) in OF_PRIMAL:
+            if value.op == "call" and is_in(constant_of(self.func_ir, value.func), OF_PRIMAL):
                 return []
             if value.op == "phi":
                 return [v for v in value.incoming_values if isinstance(v, ir.Var)]

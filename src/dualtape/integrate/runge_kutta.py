@@ -100,7 +100,13 @@ def _parts(rhs: Any, is_scalar: bool) -> Any:
             out[i] = before[i] + h * slope
         return out.reshape(y.shape)
 
-    moved_twin = twin(moved)
+    def moved_number(y, h, weights, rates, count):  # type: ignore[no-untyped-def]
+        slope = 0.0
+        for j in range(count):
+            slope += weights[j] * rates[j]
+        return y + h * slope
+
+    moved_twin = twin(moved_number if is_scalar else moved)
 
     def stages(y, t, h, k1, args):  # type: ignore[no-untyped-def]
         """Return the state after a step, and the right-hand sides at its stages."""
@@ -115,14 +121,8 @@ def _parts(rhs: Any, is_scalar: bool) -> Any:
         rates = np.empty(6)
         rates[0] = k1
         for i in range(1, 6):
-            slope = 0.0
-            for j in range(i):
-                slope += A[i, j] * rates[j]
-            rates[i] = rhs(y + h * slope, t + C[i] * h, *args)
-        slope = 0.0
-        for j in range(6):
-            slope += B[j] * rates[j]
-        return y + h * slope, rates
+            rates[i] = rhs(moved_twin(y, h, A[i], rates, i), t + C[i] * h, *args)
+        return moved_twin(y, h, B, rates, 6), rates
 
     stages_twin = twin(stages_of_number if is_scalar else stages)
 

@@ -31,9 +31,11 @@ def declare_active_items(func_ir: Any, scope: Any, statement: Any, number: Numbe
     method: Any = func_ir._definitions.get(expr.func.name, [None])[0]
     if not isinstance(method, ir.Expr) or method.op != "getattr":
         return []
-    position, name = _DECLARING.get((constant_of(func_ir, method.value), method.attr), (None, ""))
-    if position is None:
+    owner = constant_of(func_ir, method.value)
+    made = _DECLARING.get((owner, method.attr)) if isinstance(owner, type) else None
+    if made is None:
         return []
+    position, name = made
     declared = new_variable(scope, statement.loc)
     if position < len(expr.args):
         before = expr.args[position]
