@@ -13,10 +13,9 @@ import numba
 import numpy as np
 import pytest
 from algebra import flat, same, same_bits
-from references import DIGITS, REFERENCES, draw, evaluate
+from references import DIGITS, REFERENCES, ROWS, draw, evaluate
 
 import dualtape as ad
-from dualtape.rules.table import RULES
 
 EPS = 2.0**-52
 # Each term of a mixed second derivative is a product of three factors; the sum has up to four.
@@ -29,7 +28,7 @@ RTOL_THIRD = 1e-7  # as in test_rules: f11 may carry 16 ulp, and its formula is 
 NOT_IN_NUMBA = {math.fmod, math.cbrt}  # Numba 0.68 compiles neither for plain floats
 DRAWN = 4  # points of the sample, besides all special points and kinks
 
-each_row = pytest.mark.parametrize("row", RULES.values(), ids=RULES)
+each_row = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 
 
 # Numbers
@@ -157,9 +156,9 @@ SOME = ("sin", "sqrt", "arctan2", "maximum", "erf")
 def compiled_cases():
     """Yield kinds, scopes and rows; hyper-duals of some, vectors of every third run always."""
     for name in SOME:
-        yield pytest.param("HyperDual2x2", "the rule", RULES[name], id=f"HyperDual2x2-{name}")
+        yield pytest.param("HyperDual2x2", "the rule", ROWS[name], id=f"HyperDual2x2-{name}")
     for kind in KINDS:
-        for i, (name, row) in enumerate(RULES.items()):
+        for i, (name, row) in enumerate(ROWS.items()):
             marks = [pytest.mark.slow] * (kind != "VectorDual2" or i % 3 > 0)
             yield pytest.param(kind, "all names", row, id=f"{kind}-all names-{name}", marks=marks)
 
@@ -181,7 +180,7 @@ def test_compiled(kind, scope, row, rng):
                     assert_chain(number, row, jet, args, name)
 
 
-some_rows = pytest.mark.parametrize("row", [RULES[name] for name in SOME], ids=SOME)
+some_rows = pytest.mark.parametrize("row", [ROWS[name] for name in SOME], ids=SOME)
 
 
 def single_precision(row):
@@ -239,9 +238,9 @@ def assert_nested(number, row, jet, i, name):
     "row",
     [
         row if row.name in SOME else pytest.param(row, marks=pytest.mark.slow)
-        for row in RULES.values()
+        for row in ROWS.values()
     ],
-    ids=RULES,
+    ids=ROWS,
 )
 def test_compiled_over_another_number(row, rng):
     form = compiled_calls(row)
@@ -329,7 +328,7 @@ def test_both_arguments_may_be_the_same_number():
 
 
 def test_integer_arguments_count_as_floats():
-    sin = RULES["sin"]
+    sin = ROWS["sin"]
     form = numba.njit(lambda x, n: (sin(n), np.arctan2(x, n), np.hypot(n, x)))
     x = ad.VectorDual(2.0, [1.0])
     value, angle, length = form(x, 3)
@@ -339,7 +338,7 @@ def test_integer_arguments_count_as_floats():
 
 
 def test_strong_zero_is_decided_per_lane():
-    singular = [row for row in RULES.values() if row.singular and row.arity == 1]
+    singular = [row for row in ROWS.values() if row.singular and row.arity == 1]
     assert len(singular) > 10
     for row in singular:
         for (x,) in row.special:

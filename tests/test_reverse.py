@@ -13,7 +13,7 @@ import numba
 import numpy as np
 import pytest
 from algebra import LAWS, RTOL_ALGEBRA, same_bits
-from references import draw, evaluate
+from references import ROWS, draw, evaluate
 from scenarios import (
     SCENARIOS,
     assert_close,
@@ -28,7 +28,6 @@ from test_activation import assert_value, copies_of
 from test_lift import NOT_IN_NUMBA
 
 import dualtape as ad
-from dualtape.rules.table import RULES
 
 # Reverse mode adds the terms of the chain rule in another order than forward mode.
 RTOL_AGREEMENT = 1e-13
@@ -218,7 +217,7 @@ def called(row):
 
 def groups_of(arity, quick):
     """Return groups of rules as parameters; only the group of the first quick rules is quick."""
-    rows = sorted((row for row in RULES.values() if row.arity == arity), key=lambda r: r.name)
+    rows = sorted((row for row in ROWS.values() if row.arity == arity), key=lambda r: r.name)
     rows.sort(key=lambda r: r.name not in quick)
     parts = [rows[i : i + GROUPED] for i in range(0, len(rows), GROUPED)]
     return [

@@ -17,6 +17,7 @@ import scipy.special
 from references import (
     DIGITS,
     REFERENCES,
+    ROWS,
     RTOL_RULE,
     STEP,
     check_differences,
@@ -27,9 +28,7 @@ from references import (
     wide,
 )
 
-from dualtape.rules.rule import RULES as REGISTRY
-from dualtape.rules.rule import Rule, rule
-from dualtape.rules.table import RULES
+from dualtape.rules.rule import RULES, Rule, rule
 
 SEED = 20240229
 # NumPy's SIMD tanh and CPython's gamma and lgamma differ from the C library's, which Numba calls;
@@ -39,12 +38,12 @@ RTOL_SCIPY = 1e-12  # SciPy's kernels are other formulas of about 15 digits
 RTOL_MPMATH = 1e-25  # mpmath differentiates numerically at DIGITS digits
 RTOL_THIRD = 1e-8  # differences of f11, which may carry 16 ulp of noise
 
-each_rule = pytest.mark.parametrize("row", RULES.values(), ids=RULES)
-UNARY = {name: row for name, row in RULES.items() if row.arity == 1}
-BINARY = {name: row for name, row in RULES.items() if row.arity == 2}
-SPECIAL = {name: row for name, row in RULES.items() if row.special}
-KINKED = {name: row for name, row in RULES.items() if row.kinks}
-CURVED = {name: row for name, row in RULES.items() if not (row.flat or row.linear)}
+each_rule = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+UNARY = {name: row for name, row in ROWS.items() if row.arity == 1}
+BINARY = {name: row for name, row in ROWS.items() if row.arity == 2}
+SPECIAL = {name: row for name, row in ROWS.items() if row.special}
+KINKED = {name: row for name, row in ROWS.items() if row.kinks}
+CURVED = {name: row for name, row in ROWS.items() if not (row.flat or row.linear)}
 
 
 @pytest.fixture
@@ -71,8 +70,7 @@ def plain(row, *args):
 
 
 def test_every_row_has_a_reference():
-    assert set(REFERENCES) == set(RULES)
-    assert RULES is REGISTRY
+    assert set(REFERENCES) == set(ROWS)
 
 
 @each_rule
@@ -191,8 +189,8 @@ def test_samples_are_not_symmetric(row, rng):
 def test_samples_lie_in_the_domain_and_have_both_signs_if_legal(row):
     for intervals, (low, high) in zip(row.sample, row.domain, strict=True):
         assert all(low <= a <= b <= high for a, b in intervals)
-        # A negative base has a derivative for integer exponents only, an order is positive.
-        if row.name not in {"power", "polygamma"}:
+        # A negative base has a derivative for integer exponents only.
+        if row.name != "power":
             assert any(a < 0.0 for a, _ in intervals) == (low < 0.0)
 
 
@@ -200,7 +198,7 @@ def test_samples_lie_in_the_domain_and_have_both_signs_if_legal(row):
 
 
 UNSUPPORTED = {math.fmod, math.cbrt}  # Numba 0.68 compiles neither
-TARGETS = [(row, t) for row in RULES.values() for t in row.targets if t not in UNSUPPORTED]
+TARGETS = [(row, t) for row in ROWS.values() for t in row.targets if t not in UNSUPPORTED]
 
 
 def full_name(parameter):
@@ -248,15 +246,14 @@ def test_calling_a_rule_with_floats_gives_the_value(row, rng):
 
 
 def scipy_names():
-    return [(row, name) for row in RULES.values() for name in row.scipy]
+    return [(row, name) for row in ROWS.values() for name in row.scipy]
 
 
 @pytest.mark.parametrize(("row", "name"), scipy_names(), ids=lambda p: getattr(p, "name", p))
 def test_scipy_agrees(row, name, rng):
-    # SciPy's sinc is NumPy's; polygamma takes integer orders and positive x only.
+    # SciPy's sinc is NumPy's.
     function = getattr(scipy.special, name)
-    points = [p for p in draw(row, rng, 50) if row.name != "polygamma" or p[1] > 0.0]
-    for point in points:
+    for point in draw(row, rng, 50):
         np.testing.assert_allclose(row(*point), function(*point), rtol=RTOL_SCIPY)
 
 
@@ -264,13 +261,13 @@ def test_scipy_agrees(row, name, rng):
 def test_kernels_at_all_magnitudes(name):
     """Values, not only derivatives, are good to 1e-13 far out, where SciPy may overflow."""
     compared = 0
-    for (x,) in wide(RULES[name]):
+    for (x,) in wide(ROWS[name]):
         with mp.workdps(DIGITS), np.errstate(all="ignore"):
             if abs(x) > 1e100:
                 continue  # mpmath's gamma would not come back
             exact = REFERENCES[name][0](mp.mpf(x))
             if 1e-300 < abs(exact) < 1e300:
-                assert abs(RULES[name](x) / exact - 1) < 1e-13, f"{name}({x})"
+                assert abs(ROWS[name](x) / exact - 1) < 1e-13, f"{name}({x})"
                 compared += 1
     assert compared > 20
 
@@ -282,9 +279,7 @@ def test_polygamma_of_negative_arguments():
             with mp.workdps(DIGITS):
                 exact = [mp.psi(k + i, mp.mpf(x)) for i in range(3)]
             # Two terms of the reflection may cancel; 1e-10 still tells any mistake.
-            np.testing.assert_allclose(
-                [computed[0], computed[2], computed[5]], list(map(float, exact)), rtol=1e-10
-            )
+            np.testing.assert_allclose(computed, list(map(float, exact)), rtol=1e-10)
 
 
 def test_polygamma_far_out_on_the_negative_axis_does_not_loop():
@@ -300,7 +295,7 @@ def test_polygamma_far_out_on_the_negative_axis_does_not_loop():
     + [(name, inf) for name in ("sqrt", "cbrt", "log", "log2", "log10", "logit")],
 )
 def test_negative_zero_is_zero(name, first):
-    assert evaluate(RULES[name], -0.0)[1] == first
+    assert evaluate(ROWS[name], -0.0)[1] == first
 
 
 @pytest.mark.parametrize(
@@ -321,7 +316,7 @@ def test_negative_zero_is_zero(name, first):
     ],
 )
 def test_power_of_a_passive_exponent(x, y, first, second):
-    _, fx, _, fxx, _, _ = evaluate(RULES["power"], x, y)
+    _, fx, _, fxx, _, _ = evaluate(ROWS["power"], x, y)
     assert (fx, fxx) == (first, second)
 
 
@@ -336,15 +331,15 @@ def test_power_of_a_passive_exponent(x, y, first, second):
 )
 def test_remainders_count_whole_multiples(x, y, floored, truncated):
     """6 / 0.1 rounds to 60, but 0.1 is slightly more than a tenth and goes 59 times into 6."""
-    assert evaluate(RULES["remainder"], x, y)[2] == floored
-    assert evaluate(RULES["fmod"], x, y)[2] == truncated
+    assert evaluate(ROWS["remainder"], x, y)[2] == floored
+    assert evaluate(ROWS["fmod"], x, y)[2] == truncated
 
 
 def test_tails_that_a_naive_formula_loses():
-    assert evaluate(RULES["tanh"], 20.0)[1] == pytest.approx(4.0 * math.exp(-40.0), rel=1e-15)
-    assert evaluate(RULES["expit"], 40.0)[1] == pytest.approx(math.exp(-40.0), rel=1e-15)
-    assert evaluate(RULES["hypot"], 1e200, 1e200)[1] == pytest.approx(math.sqrt(0.5), rel=1e-15)
-    assert evaluate(RULES["arctan2"], 1e-200, 1e-200)[1] == pytest.approx(5e199, rel=1e-15)
+    assert evaluate(ROWS["tanh"], 20.0)[1] == pytest.approx(4.0 * math.exp(-40.0), rel=1e-15)
+    assert evaluate(ROWS["expit"], 40.0)[1] == pytest.approx(math.exp(-40.0), rel=1e-15)
+    assert evaluate(ROWS["hypot"], 1e200, 1e200)[1] == pytest.approx(math.sqrt(0.5), rel=1e-15)
+    assert evaluate(ROWS["arctan2"], 1e-200, 1e-200)[1] == pytest.approx(5e199, rel=1e-15)
 
 
 # Jets on numbers that carry derivatives: nested differentiation
@@ -362,6 +357,7 @@ class Tangent:
         pairs = [(a.value, a.dot) if isinstance(a, Tangent) else (a, 0.0) for a in args]
         f, *partials = row.jet(*(value for value, _ in pairs))
         # A derivative of exactly zero stays zero where the partial is infinite.
+        pairs = pairs[row.parameters :]
         terms = [p * dot for p, (_, dot) in zip(partials, pairs, strict=False) if dot != 0.0]
         return Tangent(f, sum(terms))
 
@@ -371,7 +367,7 @@ class Tangent:
         return self._apply_rule(BY_TARGET[ufunc], inputs)
 
     def __abs__(self):
-        return self._apply_rule(RULES["absolute"], (self,))
+        return self._apply_rule(ROWS["absolute"], (self,))
 
     def __neg__(self):
         return Tangent(-self.value, -self.dot)
@@ -425,7 +421,7 @@ OPERATORS = COMPARISONS | {
     np.divide: operator.truediv,
 }
 
-BY_TARGET = {target: row for row in RULES.values() for target in row.targets}
+BY_TARGET = {target: row for row in ROWS.values() for target in row.targets}
 
 
 def tangent(x):
@@ -476,7 +472,7 @@ def test_jets_run_on_numbers_with_derivatives(row, rng):
     + [("power", (2.0, y)) for y in (-1.0, 0.0, 1.0, 2.0)],
 )
 def test_branches_for_special_points_keep_derivatives(name, point):
-    assert_nested(RULES[name], point)
+    assert_nested(ROWS[name], point)
 
 
 @pytest.mark.parametrize("row", UNARY.values(), ids=UNARY)
@@ -497,7 +493,7 @@ def test_third_derivatives_through_nesting(row, rng):
 
 @pytest.mark.parametrize(("n", "third"), [(1.0, 0.0), (2.0, 0.0), (3.0, 6.0), (4.0, 0.0)])
 def test_third_derivative_of_a_power_at_zero(n, third):
-    assert nested(RULES["power"], (0.0, n), 0)[3].dot == third
+    assert nested(ROWS["power"], (0.0, n), 0)[3].dot == third
 
 
 # The registry
@@ -524,12 +520,12 @@ def test_numpy_and_math_names_lead_to_the_same_row():
     pairs = {"arcsin": "asin", "arctan2": "atan2", "arccosh": "acosh", "power": "pow"}
     same_name = ["sin", "exp", "log1p", "hypot", "sqrt", "copysign", "fmod", "degrees", "cbrt"]
     for ours, theirs in (pairs | {name: name for name in same_name}).items():
-        assert BY_TARGET[getattr(np, ours)] is BY_TARGET[getattr(math, theirs)] is RULES[ours]
-    assert BY_TARGET[builtins.abs] is BY_TARGET[np.fabs] is RULES["absolute"]
+        assert BY_TARGET[getattr(np, ours)] is BY_TARGET[getattr(math, theirs)] is ROWS[ours]
+    assert BY_TARGET[builtins.abs] is BY_TARGET[np.fabs] is ROWS["absolute"]
 
 
 def test_rules_are_immutable_hashable_and_weakly_referenceable():
-    row = RULES["sin"]
+    row = ROWS["sin"]
     assert weakref.ref(row)() is row
     assert {row: 1}[row] == 1
     with pytest.raises(AttributeError):
@@ -558,13 +554,13 @@ def test_a_rule_gives_way_to_the_number_of_the_highest_level():
         def _apply_rule(self, row, args):
             return self.level, row.name, len(args)
 
-    assert RULES["hypot"](Number(1), Number(2)) == (2, "hypot", 2)
-    assert RULES["hypot"](3.0, Number(1)) == (1, "hypot", 2)
-    assert RULES["hypot"](3.0, 4.0) == 5.0
-    assert isinstance(RULES["hypot"], Rule)
+    assert ROWS["hypot"](Number(1), Number(2)) == (2, "hypot", 2)
+    assert ROWS["hypot"](3.0, Number(1)) == (1, "hypot", 2)
+    assert ROWS["hypot"](3.0, 4.0) == 5.0
+    assert isinstance(ROWS["hypot"], Rule)
 
 
 def test_tolerance_of_differences_is_tight():
     """The tolerances above are promises of the package; loosening one should be noticed."""
     assert RTOL_RULE <= 1e-9
-    assert {row.name for row in RULES.values() if row.ulps != (4, 16)} == {"gamma"}
+    assert {row.name for row in ROWS.values() if row.ulps != (4, 16)} == {"gamma"}

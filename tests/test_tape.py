@@ -10,7 +10,7 @@ import numba
 import numpy as np
 import pytest
 import scipy.sparse
-from references import draw
+from references import ROWS, draw
 from scipy.sparse.linalg import spsolve_triangular
 
 import dualtape as ad
@@ -18,7 +18,6 @@ from dualtape.backend.symbols import DEFAULT_LIMIT, SLOTS, TAPES
 from dualtape.errors import ArgumentError, TapeMemoryError
 from dualtape.recording import record
 from dualtape.reverse.sweep import reverse_sweep
-from dualtape.rules.table import RULES
 from dualtape.tape import storage
 from dualtape.tape.storage import SMALLEST, Storage, native_class, tape_at
 
@@ -394,7 +393,7 @@ def points_of(row, rng):
     return [*draw(row, rng, 2), *row.kinks, *row.special]
 
 
-@pytest.mark.parametrize("row", RULES.values(), ids=RULES)
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 def test_rules_at_the_prompt(row, rng):
     """Adjoints are, bit for bit, the partials of a VectorDual."""
     f = at_the_prompt(row)
@@ -748,7 +747,7 @@ def test_record_loops_calls_branches_and_arrays():
 def fast_recording(f, *args):
     """Return row_end, col, partial, labels and values of the tape of `vjp`."""
     _, pullback = ad.vjp(f, *args)
-    return record._tape_entry()(pullback._parts[0])
+    return record._tape_entry()(*pullback._parts)
 
 
 def test_fast_recordings_have_a_row_for_a_statement_and_no_labels():

@@ -677,7 +677,7 @@ def test_elementwise_functions_have_a_plain_form():
         own = isinstance(function, FunctionType) and function.__module__.startswith("dualtape.")
         if own and not hasattr(ad, function.__name__):
             continue  # in no function of a user
-        calls = [(numba.float64,) * n for n in (1, 2, 3)]
+        calls = [(numba.float64,) * n for n in (1, 2, 3, 4)]
         calls.append((numba.float64, numba.int64))
         found = []
         for args in calls:

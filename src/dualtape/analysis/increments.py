@@ -25,8 +25,8 @@ from numba.core.ir_utils import build_definitions
 from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import lower_builtin
 
+from ..backend.templates import type_global
 from ..numbers.emitted import find_emitted, unwrap, wrap
-from ..numbers.registration import type_global
 from ..numbers.types import NumberType, partial_type, promote
 from .rewriting import load, rewrite, statements
 

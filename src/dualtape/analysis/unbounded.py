@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 from numba.core import ir, types
 
+from ..backend.special import SpecialFunction
 from ..numbers.evaluation import jet_of
 from ..numbers.registration import ELEMENTWISE
 from ..numbers.types import NumberType
@@ -73,7 +74,9 @@ def _is_active(ty: Any) -> bool:
 @functools.cache
 def has_pole(rule: Rule) -> bool:
     """Whether values or derivatives of a rule are infinite or NaN at ordinary points."""
-    if RULES.get(rule.name) is not rule:
+    if RULES.get(rule.name) is not rule or isinstance(rule.value, SpecialFunction):
+        return True  # unknown, or not worth the time of finding out
+    if rule.parameters:
         return True
     points = itertools.product(PROBES, repeat=rule.arity)
     return not all(np.isfinite(jet_of(rule, list(point))).all() for point in points)

@@ -41,12 +41,12 @@ from numba.extending import lower_builtin
 
 from ..backend.calls import Value, invoke
 from ..backend.jit import by_type, generic, kernel
+from ..backend.templates import type_global
 from ..numbers.access import flat_view, flattened
 from ..numbers.hyper_dual import HyperDual
 from ..numbers.layouts import FIRST, emit_rows, first_tape, hold, offset_of, row_at, rows_in, word
 from ..numbers.plane_arrays import contiguous_values
 from ..numbers.reading import values_of
-from ..numbers.registration import type_global
 from ..numbers.types import NumberType, PlanesType, promote
 from ..reverse.blocks import (
     add_entry,

@@ -14,12 +14,12 @@ from numba.cpython.tupleobj import getitem_unituple
 from numba.extending import intrinsic, lower_builtin
 
 from ..backend.jit import by_type, is_missing
+from ..backend.templates import CPU_FIRST, type_global
 from ..errors import NO_COMPLEX, IntegerConversionError, MissingRuleError
 from ..numbers.access import base_like, element_like, empty_numbers, to_numbers
 from ..numbers.number import INTEGER_CONVERSION
 from ..numbers.plane_arrays import contiguous_values
 from ..numbers.reading import values_of
-from ..numbers.registration import CPU_FIRST, type_global
 from ..numbers.types import (
     PLAIN,
     NumberType,

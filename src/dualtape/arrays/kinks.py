@@ -23,10 +23,11 @@ from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import lower_builtin
 
 from ..backend.jit import by_type, kernel
+from ..backend.templates import type_global
 from ..numbers.access import element_like
 from ..numbers.emitted import strong
 from ..numbers.evaluation import level_of, primal
-from ..numbers.registration import register, type_global, value
+from ..numbers.registration import register, value
 from ..numbers.types import NumberType, highest_number, operation_type
 
 TINY = 1e-290  # the reciprocal of smaller numbers may overflow

@@ -29,6 +29,7 @@ from numba.extending import lower_builtin, lower_cast
 from numba.np import arrayobj
 
 from ..backend.calls import Value, invoke
+from ..backend.templates import CPU_FIRST, type_global
 from ..numbers.plane_arrays import (
     element_at,
     emit_numbers,
@@ -36,7 +37,6 @@ from ..numbers.plane_arrays import (
     values_in,
     view_of,
 )
-from ..numbers.registration import CPU_FIRST, type_global
 from ..numbers.types import NumberType, PlanesType
 from .expression import Expression, Operands
 from .loop import emit_expression

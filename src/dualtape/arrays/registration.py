@@ -26,6 +26,7 @@ from numba.extending import lower_builtin
 
 from ..backend.calls import invoke
 from ..backend.jit import kernel
+from ..backend.templates import CPU_FIRST, type_global
 from ..errors import IntegerConversionError
 from ..numbers import base_two, none_comparison, watched  # noqa: F401
 from ..numbers.emitted import call, quotient
@@ -33,12 +34,10 @@ from ..numbers.evaluation import level_of
 from ..numbers.number import INTEGER_CONVERSION
 from ..numbers.plane_arrays import know_planes
 from ..numbers.registration import (
-    CPU_FIRST,
     ELEMENTWISE,
     INPLACE_OF,
     WITH_INTEGERS,
     NumberTemplate,
-    type_global,
     value,
 )
 from ..numbers.types import (

@@ -4,10 +4,10 @@ Compiling: `jit` (how the package's own functions are compiled), `linking` (inte
 optimized where they end up), `standalone` and `kernel_store` (large ones are compiled once, under a
 name that is a digest of their code), `on_demand` (compiled when a call first needs it). On disk:
 `disk_cache`, `identity` (names that mean the same in every process), `cache_entry`. Generated code:
-`calls`, `allocation`, `value_struct` (jitclasses whose instances live in registers), `symbols`
-(addresses that cached code knows by name), `fortran` (BLAS and LAPACK), `vector_math`, `boxing`.
-Around it:
-`loading`, `interrupts`, `forking`, `heap`, `verbose`.
+`templates`, `calls`, `allocation`, `value_struct` (jitclasses whose instances live in registers),
+`symbols` (addresses that cached code knows by name), `fortran` (BLAS and LAPACK), `special`
+(SciPy's special functions), whose `addresses` and `scipy_addresses` change, `vector_math`,
+`boxing`. Around it: `loading`, `interrupts`, `forking`, `heap`, `verbose`.
 """
 
 OPEN: dict[str, str] = {
@@ -24,7 +24,9 @@ OPEN: dict[str, str] = {
     "linking": "Linked",
     "loading": "load",
     "on_demand": "Alternative by_size register",
+    "special": "SpecialFunction",
     "symbols": "DEFAULT_LIMIT SLOTS STREAM STREAM_SYMBOL TAPES TAPES_SYMBOL",
+    "templates": "CPU_FIRST type_global",
     "value_struct": "ByValueInstance by_value_jitclass",
     "vector_math": "is_on switch",
     "verbose": "announced set_verbose",

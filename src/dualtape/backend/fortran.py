@@ -1,7 +1,6 @@
 """BLAS and LAPACK from compiled code, by the addresses that SciPy publishes.
 
-Numba itself calls SciPy's library, so values agree to the last bit.  A table in `symbols` holds the
-addresses.  It is filled at the first call, since SciPy's module takes long to import.
+Numba itself calls SciPy's library, so values agree to the last bit.
 """
 
 from __future__ import annotations
@@ -12,31 +11,15 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .symbols import FORTRAN, FORTRAN_SYMBOL, ROUTINES
+from .addresses import address_of
+from .symbols import FORTRAN
 
 PLAIN, FLIPPED, UPPER = map(ord, "NTU")
 """How routines use a matrix: as it is, transposed, or its upper triangle."""
 
 _KINDS = {types.float32: "s", types.float64: "d"}
-_INDEX = {name: 1 + i for i, (_, name) in enumerate(ROUTINES)}
-_WITH_INFO = {name for module, name in ROUTINES if module.endswith("lapack")}
-_I64, _I32, _I8 = ir.IntType(64), ir.IntType(32), ir.IntType(8)
-
-
-def _routine(builder: Any, index: int) -> Any:
-    """Return the address of a routine, after filling the table if necessary."""
-    table_type = ir.ArrayType(_I64, len(FORTRAN))
-    table = builder.module.globals.get(FORTRAN_SYMBOL)
-    if table is None:
-        table = ir.GlobalVariable(builder.module, table_type, FORTRAN_SYMBOL)
-    zero = ir.Constant(_I64, 0)
-    place = builder.gep(table, [zero, ir.Constant(_I64, index)], inbounds=True)
-    missing = builder.icmp_unsigned("==", builder.load_atomic(place, "acquire", 8), zero)
-    with cgutils.if_unlikely(builder, missing):
-        fill = ir.FunctionType(ir.VoidType(), []).as_pointer()
-        first = builder.gep(table, [zero, zero], inbounds=True)
-        builder.call(builder.inttoptr(builder.load(first), fill), [])
-    return builder.load_atomic(place, "acquire", 8)
+_WITHOUT_INFO = ("gemm", "gemv")
+_I32 = ir.IntType(32)
 
 
 @intrinsic
@@ -78,10 +61,10 @@ def fortran(typingctx: Any, routine: Any, args: Any) -> Any:
                 target = dtype if isinstance(ty, types.Float) else types.int32
                 value = context.cast(builder, value, ty, target)
                 pointers.append(cgutils.alloca_once_value(builder, value))
-        name = _KINDS[dtype] + routine.literal_value
-        pointers += [info] * (name in _WITH_INFO)
+        name = routine.literal_value
+        pointers += [info] * (name not in _WITHOUT_INFO)
         function = ir.FunctionType(ir.VoidType(), [p.type for p in pointers]).as_pointer()
-        address = _routine(builder, _INDEX[name])
+        address, _ = address_of(builder, FORTRAN, _KINDS[dtype] + name)
         builder.call(builder.inttoptr(address, function), pointers)
         return builder.load(info)
 

@@ -4,11 +4,10 @@ The algebra is written once, for Python's floats and for emitted values (`emitte
 `strong_zero`): `number` (what all share), `vector_dual`, `hyper_dual`, `tracked` (reverse mode),
 `streamed` (reverse mode of a known structure); `ufuncs` has NumPy's functions at the prompt.
 `types` has their Numba types, `evaluation` applies a rule, and `registration` is where rules meet
-numbers; `base_two`, `mapped`, `members`, `named_items`, `none_comparison` and `watched` register
-special cases.
-`plane_arrays` are arrays of reverse mode as plain values with rows by address.
-`construction` makes numbers in compiled code; `access`, `reading` and `layouts` are kernels around
-arrays of them.
+numbers, `rule_values` where they meet plain ones; `base_two`, `mapped`, `members`, `named_items`,
+`none_comparison` and `watched` register special cases. `plane_arrays` are arrays of reverse mode as
+plain values with rows by address. `construction` makes numbers in compiled code; `access`,
+`reading` and `layouts` are kernels around arrays of them.
 """
 
 OPEN: dict[str, str] = {
@@ -36,8 +35,8 @@ OPEN: dict[str, str] = {
     "reading": "array_of_list array_of_tuple entry new_rows put_array put_number read_block "
     "read_lanes read_row read_rows reshape_like second_of seconds_of size_of submatrix "
     "symmetrize tangent_of tangents_of values_of zeros_like",
-    "registration": "CPU_FIRST ELEMENTWISE INPLACE_OF NumberTemplate PRIMAL_ONLY SCIPY "
-    "WITH_INTEGERS operand register register_rule type_global value",
+    "registration": "ELEMENTWISE INPLACE_OF NumberTemplate PRIMAL_ONLY SCIPY WITH_INTEGERS operand "
+    "register register_rule value",
     "streamed": "Captured K_MAX Streamed as_numbers incremented is_same_memory is_streamed named "
     "nameless noted",
     "tracked": "Active Tracked make_active",

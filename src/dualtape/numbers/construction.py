@@ -8,11 +8,11 @@ from numba.core import types
 from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import lower_builtin
 
+from ..backend.templates import type_global
 from ..errors import MixedNumbersError
 from .emitted import unwrap, wrap, zero_partials
 from .hyper_dual import HyperDual
 from .partials import PartialsType
-from .registration import type_global
 from .types import PLAIN, NumberType, highest_number, level, member_type, promote_plain
 from .vector_dual import VectorDual
 

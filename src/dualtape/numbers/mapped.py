@@ -15,9 +15,9 @@ from numba.extending import lower_builtin
 
 from ..backend.calls import invoke
 from ..backend.jit import internal
+from ..backend.templates import CPU_FIRST, type_global
 from ..rules.rule import Rule
 from ..rules.table import RULES
-from .registration import CPU_FIRST, type_global
 from .types import PLAIN
 
 
@@ -38,7 +38,7 @@ class _OnArrays(AbstractTemplate):
 
 @functools.cache
 def _array_function(rule: Rule) -> Any:
-    """Return the compiled function of arrays."""
+    """Return the compiled function of arrays and numbers."""
 
     def of_one(a: Any) -> Any:
         out = np.empty(a.shape)
@@ -47,13 +47,27 @@ def _array_function(rule: Rule) -> Any:
         return out
 
     def of_two(a: Any, b: Any) -> Any:
-        first, second = np.broadcast_arrays(np.asarray(a), np.asarray(b))
-        out = np.empty(first.shape)
-        for i in np.ndindex(first.shape):
-            out[i] = rule(first[i], second[i])
+        a, b = np.broadcast_arrays(np.asarray(a), np.asarray(b))
+        out = np.empty(a.shape)
+        for i in np.ndindex(a.shape):
+            out[i] = rule(a[i], b[i])
         return out
 
-    return internal(of_one if rule.arity == 1 else of_two)
+    def of_three(a: Any, b: Any, c: Any) -> Any:
+        a, b, c = np.broadcast_arrays(np.asarray(a), np.asarray(b), np.asarray(c))
+        out = np.empty(a.shape)
+        for i in np.ndindex(a.shape):
+            out[i] = rule(a[i], b[i], c[i])
+        return out
+
+    def of_four(a: Any, b: Any, c: Any, d: Any) -> Any:
+        a, b, c, d = np.broadcast_arrays(np.asarray(a), np.asarray(b), np.asarray(c), np.asarray(d))
+        out = np.empty(a.shape)
+        for i in np.ndindex(a.shape):
+            out[i] = rule(a[i], b[i], c[i], d[i])
+        return out
+
+    return internal((of_one, of_two, of_three, of_four)[rule.arity - 1])
 
 
 def map_rule(rule: Rule) -> None:

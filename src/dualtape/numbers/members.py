@@ -14,9 +14,9 @@ from numba.core.typing.templates import (
 )
 from numba.extending import lower_builtin
 
+from ..backend.templates import CPU_FIRST, type_global
 from .emitted import unwrap, wrap
 from .evaluation import primal
-from .registration import CPU_FIRST, type_global
 from .types import NumberType, root
 
 _THE_NUMBER_ITSELF = ("conjugate", "item")

@@ -14,7 +14,7 @@ from numba.core import cgutils, types
 from numba.core.typing.templates import AbstractTemplate, signature
 from numba.extending import lower_builtin, lower_cast
 
-from .registration import CPU_FIRST, type_global
+from ..backend.templates import CPU_FIRST, type_global
 from .types import NumberType, root
 
 _EQUALITY = {operator.eq: False, operator.ne: True}

@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numba.extending import typeof_impl
 
-from ..errors import IntegerConversionError, MixedNumbersError
+from ..errors import IntegerConversionError, MissingRuleError, MixedNumbersError
 from ..rules import table
 from ..rules.rule import Rule
 from ..rules.table import RULES
@@ -304,10 +304,13 @@ class Number:
     def _apply_rule(self, rule: Rule, args: tuple[Any, ...], value: Any = None) -> Any:
         """Evaluate the rule's jet on the values and lift it into this type, with this value."""
         active = [self._is_peer(arg) for arg in args]
+        if any(active[: rule.parameters]):
+            raise MissingRuleError(rule.no_derivative_by(active.index(True)))
         jet = jet_of(rule, [a.value if on else a for a, on in zip(args, active, strict=True)])
         jet = jet if value is None else (value, *jet[1:])
         product = strong if rule.singular or not (rule.linear or rule.flat) else operator.mul
-        if rule.arity == 1:
+        args, active = args[rule.parameters :], active[rule.parameters :]
+        if len(args) == 1:
             return args[0].lift1(*jet, product)
         if all(active):
             return args[0].lift2(args[1], jet, product)

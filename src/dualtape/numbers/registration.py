@@ -6,9 +6,8 @@ values (`emitted`).  ``np.sin``, ``math.sin`` and the rule object `table.sin` it
 same row.  Templates with direct lowering keep compile times low: no operation runs Numba's
 compiler.  Results are converted to their type by ``unwrap``; where that is a number with a row,
 `pack` of `tracked` records the expression.
-
-Numba internals used (seen in 0.66 to 0.68): ``metadata = {"target": "cpu"}`` on a template
-puts it before the generic ones, so that jitclass's own operator overloads are not tried first.
+Templates come before the generic ones, so that jitclass's own operator overloads are not
+tried first.
 """
 
 from __future__ import annotations
@@ -26,14 +25,15 @@ from numba.core import types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import lower_builtin, register_jitable
 
-from ..backend.jit import compiled
+from ..backend.templates import CPU_FIRST, type_global
 from ..errors import NO_COMPLEX, IntegerConversionError, MissingRuleError
-from ..rules import special_functions, table
+from ..rules import physics, probability, special_functions, table  # noqa: F401
 from ..rules.rule import Rule
 from ..rules.table import RULES
 from .emitted import Emitted, call, find_emitted, quotient, unwrap, wrap
 from .evaluation import level_of, primal
 from .number import INTEGER_CONVERSION, LARGEST_UNROLLED_POWER
+from .rule_values import register_value, value_of
 from .types import (
     PLAIN,
     NumberType,
@@ -50,8 +50,6 @@ from .types import (
 WITH_INTEGERS = {operator.pow, operator.ipow, np.power, builtins.pow, builtins.round}
 WITH_INTEGERS |= {np.round, np.around}
 
-
-CPU_FIRST = {"target": "cpu"}  # makes Numba ask a template before its generic ones
 
 ELEMENTWISE: dict[Any, tuple[Callable[..., Any], Callable[..., Any]]] = {}
 """Functions of numbers, as (function on wrapped operands, type of the result)."""
@@ -101,12 +99,6 @@ def register(target: Any, function: Any, result: Callable[..., Any] | None = Non
     lower_builtin((target, "number"), types.VarArg(types.Any))(
         _lowering(function, keeps_integers=target in WITH_INTEGERS)
     )
-
-
-def type_global(target: Any, template: type, **body: Any) -> None:
-    """Let Numba type calls of `target` by a template (in addition to those it has)."""
-    subclass = type(template.__name__, (template,), {"key": target, **body})
-    infer_global(target, types.Function(subclass))
 
 
 def _lowering(function: Callable[..., Any], *, keeps_integers: bool) -> Callable[..., Any]:
@@ -195,6 +187,7 @@ for _ufunc, _operator in {
     np.divide: quotient,
     np.negative: operator.neg,
     np.positive: operator.pos,
+    np.conjugate: operator.pos,
 }.items():
     register(_ufunc, _operator)
 
@@ -222,6 +215,16 @@ type_global(divmod, _DivmodTemplate)
 SCIPY: dict[str, Rule] = {name: rule for rule in RULES.values() for name in rule.scipy}
 
 
+def _never_of_parameters(rule: Rule) -> Callable[..., Any]:
+    def result(typing_context: Any, args: Any) -> Any:
+        for i in range(rule.parameters):
+            if isinstance(args[i], NumberType):
+                raise MissingRuleError(rule.no_derivative_by(i))
+        return _operation(typing_context, args)
+
+    return result
+
+
 def _function_of(rule: Rule) -> Callable[..., Any]:
     def apply(*args: Any) -> Any:
         args = tuple(_literal_as_float(arg) for arg in args)
@@ -234,40 +237,11 @@ def _literal_as_float(arg: Any) -> Any:
     return float(arg) if isinstance(arg, int) else arg
 
 
-class _RuleOnFloats(AbstractTemplate):
-    """A rule object called with plain numbers computes the primal."""
-
-    metadata = CPU_FIRST
-
-    def generic(self, args: Any, kws: Any) -> Any:
-        if kws or not all(isinstance(arg, PLAIN) for arg in args):
-            return None
-        floats = [arg if isinstance(arg, types.Float) else types.float64 for arg in args]
-        value_type = self.context.resolve_value_type(_value_of(type(self).key))
-        sig = value_type.get_call_type(self.context, tuple(floats), {})
-        return signature(sig.return_type, *floats)
-
-    def get_impl_key(self, sig: Any) -> Any:
-        return (type(self).key, "floats")
-
-
-def _value_of(rule: Rule) -> Any:
-    return compiled(rule.value) if isinstance(rule.value, FunctionType) else rule.value
-
-
-def _lower_value(rule: Rule) -> Callable[..., Any]:
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        operands = [wrap(context, builder, ty, v) for ty, v in zip(sig.args, args, strict=True)]
-        return unwrap(call(_value_of(rule), *operands), sig.return_type)
-
-    return lower
-
-
 def register_rule(rule: Rule) -> None:
     """Make a rule callable in compiled code, by its own name and by its targets."""
-    type_global(rule, _RuleOnFloats)
-    lower_builtin((rule, "floats"), types.VarArg(types.Any))(_lower_value(rule))
-    register(rule, _function_of(rule))
+    register_value(rule)
+    result = _never_of_parameters(rule) if rule.parameters else None
+    register(rule, _function_of(rule), result)
     for target in rule.targets:
         if target not in (max, min, np.power):
             register(target, _function_of(rule))
@@ -297,7 +271,7 @@ def _on_any(rule: Rule, *args: Any) -> Any:
     """Apply a rule to operands that may all be passive."""
     args = tuple(_literal_as_float(arg) for arg in args)
     if any(isinstance(arg, Emitted) for arg in args) and not any(map(level_of, args)):
-        return call(_value_of(rule), *args)
+        return call(value_of(rule), *args)
     return rule(*args)
 
 

@@ -367,11 +367,11 @@ def record(f: Callable[..., Any], *args: Any) -> Recorded:
         as_float(arg, f"argument {i} of the function", name) for i, arg in enumerate(args)
     )
     value, address, rows = run(primals)
+    inputs = [float(v) for v in _flat(primals)]
     try:
-        arrays = _tape_entry()(address)
+        arrays = _tape_entry()(address, 1 + len(inputs))
     finally:
         release_tape(address)
-    inputs = [float(v) for v in _flat(primals)]
     arrays[4][1 : 1 + len(inputs)] = inputs
     return Recorded(value, rows, arrays, _names(function, primals))
 
@@ -406,15 +406,18 @@ def _tape_entry() -> Any:
     return entry(_tape_arrays)
 
 
-def _tape_arrays(address: Any) -> Any:
-    """Return row_end, col, partial, labels and values of a tape, with blocks as plain entries."""
+def _tape_arrays(address: Any, first: Any) -> Any:
+    """Return row_end, col, partial, labels and values of a tape, with blocks as plain entries.
+
+    The rows before `first` are the inputs; a recording does not write where they end.
+    """
     tape = tape_at(address)
     like = 0.0
     row_end = np.zeros(tape.rows, np.uint32)
     cols, partials = [np.uint32(0) for _ in range(0)], [0.0 for _ in range(0)]
     partial = typed_view(tape.partial, like)
     block = 0
-    for row in range(1, tape.rows):
+    for row in range(first, tape.rows):
         while block < tape.blocks and row >= tape.block[block * BLOCK_FIELDS + 1]:
             block += 1
         if block < tape.blocks and row >= tape.block[block * BLOCK_FIELDS]:

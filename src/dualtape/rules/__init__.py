@@ -1,10 +1,15 @@
 """The mathematics of scalar functions: values, first and second derivatives; no Numba.
 
-Read `rule` (what a rule is), then `table` (all of them); `special_functions` has values that `math`
-and NumPy lack.
+Read `rule` (what a rule is), then `table` (elementary functions) and, with SciPy's values by
+`special_rule`, `physics` and `probability`; `special_functions` has values that `math` and NumPy
+lack.
 """
 
 OPEN: dict[str, str] = {
+    "physics": "airy_ai airy_ai_prime airy_bi airy_bi_prime cosine_integral faddeeva "
+    "hyperbolic_cosine_integral hyperbolic_sine_integral lambert_w sine_integral spherical_i "
+    "spherical_j spherical_k spherical_y",
+    "probability": "hurwitz_zeta riemann_zeta",
     "rule": "Rule",
     "special_functions": "__name__",
     "table": "LN2 RULES absolute builtin_max builtin_min floor_divide logaddexp maximum minimum "

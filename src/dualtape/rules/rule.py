@@ -34,11 +34,15 @@ class Rule:
     name : str
         NumPy's name of the function where NumPy has it, otherwise SciPy's.
     jet : callable
-        ``jet(x) -> (f, f1, f11)`` or ``jet(x, y) -> (f, fx, fy, fxx, fxy, fyy)``.
+        ``jet(x) -> (f, f1, f11)`` or ``jet(x, y) -> (f, fx, fy, fxx, fxy, fyy)``, each after
+        the parameters.
     value : callable
         The function on floats alone; Numba can compile it.
     arity : int
-        Number of arguments, 1 or 2.
+        Number of arguments.
+    parameters : int
+        How many of the first arguments have no derivative; the jet is that by the other one or
+        two, and the value alone if there are none.
     targets : tuple of callable
         The functions of `math`, `numpy` and `builtins` that this rule differentiates.
     scipy : tuple of str
@@ -77,6 +81,7 @@ class Rule:
     singular: bool
     ulps: tuple[float, float]
     doc: str
+    parameters: int = 0
 
     def __call__(self, *args: Number) -> Number:
         """Apply the rule to the number of the highest level, or compute the value of floats."""
@@ -84,6 +89,16 @@ class Rule:
         if hasattr(top, "_apply_rule"):
             return top._apply_rule(self, args)
         return float(self.value(*args))
+
+    def no_derivative_by(self, position: int) -> str:
+        """Return why there is no derivative by an argument, and what to do."""
+        name = list(signature(self.jet).parameters)[position]
+        function = f"scipy.special.{self.scipy[0]}" if self.scipy else self.doc or self.name
+        return (
+            f"{function} has no derivative by its argument {name} here (no closed form that is "
+            f"accurate is known): pass dualtape.value({name}) where it counts as constant, or "
+            f"give a function of your own a rule with dualtape.custom_rule"
+        )
 
     def __repr__(self) -> str:
         return f"<Rule {self.name}>"
@@ -97,6 +112,7 @@ def rule(
     *targets: Callable[..., Any],
     value: Callable[..., float] | None = None,
     scipy: tuple[str, ...] = (),
+    parameters: int = 0,
     domain: Any = None,
     sample: Any,
     kinks: Mapping[Any, Any] | None = None,
@@ -125,14 +141,15 @@ def rule(
         arity = len(signature(jet).parameters)
         if name in RULES:
             raise ValueError(f"rule {name!r} exists already; a function has one rule")
-        if arity not in (1, 2):
-            raise ValueError(f"jet {name!r} takes {arity} arguments; expected 1 or 2")
+        if arity - parameters not in (1, 2) and arity != parameters:
+            raise ValueError(f"jet {name!r} takes {arity - parameters} arguments; expected 1 or 2")
         points = {_point(x): expected for x, expected in (special or {}).items()}
         row = Rule(
             name=name,
             jet=jet,
             value=value or targets[0],
             arity=arity,
+            parameters=parameters,
             targets=targets,
             scipy=scipy,
             domain=(REALS,) * arity if domain is None else _intervals(domain),

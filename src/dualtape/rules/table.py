@@ -441,7 +441,7 @@ def gammaln(x: Number) -> Jet1:
 def digamma(x: Number) -> Jet1:
     return digamma(x), polygamma(1.0, x), polygamma(2.0, x)
 
-@rule(value=sp.polygamma, scipy=("polygamma",), sample=(ORDERS, GAMMA),
-    special={(1.0, 0.0): (inf, nan, -inf, nan, nan, inf), (0.5, 1.0): (nan,) * 6})
-def polygamma(k: Number, x: Number) -> Jet2:
-    return polygamma(k, x), nan, polygamma(k + 1.0, x), nan, nan, polygamma(k + 2.0, x)
+@rule(value=sp.polygamma, scipy=("polygamma",), parameters=1, sample=(ORDERS, GAMMA),
+    special={(1.0, 0.0): (inf, -inf, inf), (0.5, 1.0): (nan,) * 3})
+def polygamma(k: Number, x: Number) -> Jet1:
+    return polygamma(k, x), polygamma(k + 1.0, x), polygamma(k + 2.0, x)

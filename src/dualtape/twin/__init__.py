@@ -2,10 +2,11 @@
 
 Read `activation` (the compiler pipeline and its main pass), `conversion` (of arrays, lists and
 tuples), `inference` with `lists` and `views`, `fusion` (one loop for an expression); `plain_calls`,
-`labels`, `constants`, `outputs`, `vectorized`, `overloads`, `scipy_functions`, `jitclasses`,
-`members`, `tables`, `typed_containers` and `cell_reads` are parts of that pass; `plane_conversions`
-makes arrays of numbers of planes; `apart` lowers functions that need no tape; `comparisons` warns
-of results that are steps; `failures` and `messages` explain errors.
+`labels`, `constants`, `outputs`, `vectorized`, `overloads`, `scipy_functions`,
+`special_compositions`, `jitclasses`, `members`, `tables`, `typed_containers` and `cell_reads` are
+parts of that pass; `plane_conversions` makes arrays of numbers of planes; `apart` lowers functions
+that need no tape; `comparisons` warns of results that are steps; `failures` and `messages` explain
+errors.
 """
 
 OPEN: dict[str, str] = {

@@ -308,7 +308,7 @@ def active_form(value: Any, loc: Any = None, *, labels: bool = False) -> Any:
         return twin(value, labels=labels)
     if is_stencil(value):
         return stencil_twin(value, functools.partial(twin, labels=labels))
-    return rule_of_scipy(value, loc)
+    return rule_of_scipy(value, loc, functools.partial(twin, labels=labels))
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)

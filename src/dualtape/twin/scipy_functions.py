@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..errors import MissingRuleError
 from ..numbers.registration import SCIPY
-from ..rules.rule import Rule
+from .special_compositions import COMPOSED, REFUSED, zeta
 
 _ROOT = "dualtape.roots.{name}(f, ..., args=(...)), which has the derivative of the root"
 _SYSTEM = "dualtape.implicit_root(f)(x0, *args), which has the derivative of the solution"
@@ -54,24 +55,31 @@ def _refuse_counterpart(function: Any, loc: Any) -> None:
         )
 
 
-def rule_of_scipy(function: Any, loc: Any) -> Rule | None:
-    """Return the rule of a function of `scipy.special`; None for what is no function of SciPy."""
-    if not isinstance(function, np.ufunc):
-        _refuse_counterpart(function, loc)
-        return None
-    return _special_rule(function, loc) if "scipy.special" in sys.modules else None
+def rule_of_scipy(function: Any, loc: Any, make_twin: Callable[[Any], Any]) -> Any:
+    """Return the rule of a function of `scipy.special`, or the twin of what is made of rules.
+
+    None for what is no function of SciPy.
+    """
+    if "scipy.special" in sys.modules and callable(function):
+        special = sys.modules["scipy.special"]
+        name = getattr(function, "__name__", "")
+        if getattr(special, name, None) is function and getattr(np, name, None) is not function:
+            return _special_rule(function, name, loc, make_twin)
+    _refuse_counterpart(function, loc)
+    return None
 
 
-def _special_rule(ufunc: Any, loc: Any) -> Rule | None:
+def _special_rule(function: Any, name: str, loc: Any, make_twin: Callable[[Any], Any]) -> Any:
+    if name == "zeta":
+        return zeta
+    if name in COMPOSED:
+        return make_twin(COMPOSED[name])
     special = sys.modules["scipy.special"]
-    name = ufunc.__name__
-    if getattr(special, name, None) is not ufunc or getattr(np, name, None) is ufunc:
-        return None
     for alias, rule in SCIPY.items():
-        if getattr(special, alias, None) is ufunc:
+        if getattr(special, alias, None) is function:
             return rule
     where = f"line {loc.line} of {loc.filename}" if loc is not None else "the function"
+    instead = REFUSED.get(name, "give it one with dualtape.custom_rule")
     raise MissingRuleError(
-        f"{where} calls scipy.special.{name}, which has no derivative rule; "
-        f"give it one with dualtape.custom_rule."
+        f"{where} calls scipy.special.{name}, which has no derivative rule; {instead}."
     )
