@@ -87,17 +87,18 @@ def _find_special(name: str) -> tuple[int, ...]:
 
 
 SPECIAL_FUNCTIONS = [
-    "bdtr:dld->d", "bdtrc:dld->d", "beta:dd", "betainc:ddd", "betaincinv:ddd", "betaln:dd", "boxcox:dd",
+    "_lambertw:Dld->D", "_riemann_zeta:d->d", "_spherical_in:ld->d", "_spherical_jn:ld->d",
+    "_spherical_kn:ld->d", "_spherical_yn:ld->d", "_zeta:dd->d", "airy:d->dddd", "bdtr:dld->d",
+    "bdtrc:dld->d", "beta:dd", "betainc:ddd", "betaincinv:ddd", "betaln:dd", "boxcox:dd",
     "chdtr:dd", "chdtrc:dd", "chdtri:dd", "dawsn:d", "ellipe:d", "ellipeinc:dd", "ellipk:d",
-    "ellipkinc:dd", "entr:d", "erfcinv:d", "erfcx:d", "erfinv:d", "exp1:d", "expi:d", "expn:ld->d",
-    "fdtr:ddd", "fdtrc:ddd", "gammainc:dd", "gammaincc:dd", "gammainccinv:dd",
+    "ellipkinc:dd", "entr:d", "erfcinv:d", "erfcx:d", "erfinv:d", "exp1:d", "expi:d",
+    "expn:ld->d", "fdtr:ddd", "fdtrc:ddd", "gammainc:dd", "gammaincc:dd", "gammainccinv:dd",
     "gammaincinv:dd", "huber:dd", "hyp0f1:dd", "hyp1f1:ddd", "hyp2f1:dddd", "i0:d", "i0e:d",
-    "i1:d", "i1e:d", "inv_boxcox:dd", "iv:dd", "ive:dd", "j0:d", "j1:d", "jv:dd", "k0:d", "k0e:d",
-    "k1:d", "k1e:d", "kl_div:dd", "kn:ld->d", "kv:dd", "kve:dd", "log_expit:d", "loggamma:d",
-    "ndtr:d", "ndtri:d", "pdtr:dd", "pdtrc:dd", "pseudo_huber:dd", "rel_entr:dd", "stdtr:dd",
-    "stdtrit:dd", "struve:dd", "xlog1py:dd", "y0:d", "y1:d", "yn:ld->d", "yv:dd", "_lambertw:Dld->D",
-    "_spherical_in:ld->d", "_spherical_jn:ld->d", "_spherical_kn:ld->d", "_spherical_yn:ld->d",
-    "_zeta:dd->d", "airy:d->dddd", "shichi:d->dd", "sici:d->dd", "wofz:D->D", "_riemann_zeta:d->d",
+    "i1:d", "i1e:d", "inv_boxcox:dd", "iv:dd", "ive:dd", "j0:d", "j1:d", "jv:dd", "k0:d",
+    "k0e:d", "k1:d", "k1e:d", "kl_div:dd", "kn:ld->d", "kv:dd", "kve:dd", "log_expit:d",
+    "loggamma:d", "ndtr:d", "ndtri:d", "pdtr:dd", "pdtrc:dd", "pseudo_huber:dd", "rel_entr:dd",
+    "shichi:d->dd", "sici:d->dd", "stdtr:dd", "stdtrit:dd", "struve:dd", "wofz:D->D",
+    "xlog1py:dd", "y0:d", "y1:d", "yn:ld->d", "yv:dd",
 ]  # fmt: skip
 """Functions of `scipy.special` and their arguments; with results, those that it shows as ufuncs."""
 SPECIAL = AddressTable("dualtape_special", 2, SPECIAL_FUNCTIONS, _find_special)
