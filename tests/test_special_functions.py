@@ -6,8 +6,10 @@ no formula of the tables is repeated here.
 
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import mpmath as mp
 import numba
@@ -21,6 +23,7 @@ from dualtape.backend.scipy_addresses import find_special, find_ufunc
 from dualtape.backend.special import SpecialFunction
 from dualtape.backend.symbols import SPECIAL_FUNCTIONS
 from dualtape.rules.rule import RULES
+from dualtape.twin.special_compositions import COMPOSED, REFUSED
 
 DIGITS = 40
 POINTS = 3
@@ -240,6 +243,15 @@ def test_a_function_that_this_scipy_lacks_is_refused_by_name():
     assert not gone.exists()
     with pytest.raises(ad.MissingRuleError, match=r"SciPy has no scipy\.special\.nosuch"):
         numba.njit(lambda x: gone(x))(1.0)  # noqa: PLW0108
+
+
+def test_the_readme_names_every_function():
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    table = readme.partition("<!-- special -->")[2].partition("<!-- end special -->")[0]
+    cells = " ".join(line.split("|")[1] for line in table.splitlines()[3:])
+    named = set(re.findall(r"[a-z]\w+", cells))
+    ruled = {name for row in RULES.values() for name in row.scipy} | {*COMPOSED, "zeta", *REFUSED}
+    assert ruled <= named
 
 
 # Through the transforms
