@@ -52,7 +52,7 @@ from ..numbers.types import (
 )
 from ..rules import table
 from ..rules.rule import Rule
-from . import byte_counts, construction, conversion, kinks, norms, order, rearranging
+from . import byte_counts, construction, conversion, kinks, order, rearranging
 from . import reductions as kernels
 from .expression import Expression, Node, Operands, element, helper, select_function
 from .loop import emit_expression
@@ -372,7 +372,6 @@ for _target, _kernel in {
     value: conversion.values,
     kinks.square_of_deviation: kernels.variance,
     **order.STATISTICS,
-    **norms.NORMS,
     **rearranging.COMBINATIONS,
     **byte_counts.ROUTED,
 }.items():

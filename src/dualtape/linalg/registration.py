@@ -10,6 +10,7 @@ import numpy as np
 from ..arrays.conversion import values
 from ..arrays.registration import route, route_method
 from ..backend.jit import generic, kernel
+from ..errors import ArgumentValueError
 from ..numbers.plane_arrays import know_planes, numbers_of
 from ..numbers.types import PlanesType, is_array
 from .determinant import determinant, log_determinant
@@ -17,7 +18,9 @@ from .dual_products import is_dual_product, product_as_planes
 from .inverse import inverse
 from .least_squares import NOT_FITTING, lstsq
 from .matrices import as_rows, from_rows
+from .norms import NORMS, condition
 from .products import convolve, correlate, cross, dot, kron, outer
+from .singular import pseudo_inverse, qr_factors, thin_svd
 from .solve import require_finite, system_solution
 from .symmetric import eigen, triangle
 
@@ -67,6 +70,54 @@ def eigenvalues(a: Any) -> Any:
     return eigen(a)[0]
 
 
+FULL = (
+    "np.linalg.svd of active numbers that are no square matrix: more singular vectors than values "
+    "have no derivative; write np.linalg.svd(a, full_matrices=False)"
+)
+
+
+@kernel
+def svd(a: Any, full_matrices: Any = True) -> Any:
+    """np.linalg.svd."""
+    if full_matrices and a.shape[0] != a.shape[1]:
+        raise ArgumentValueError(FULL)
+    return thin_svd(a)
+
+
+@kernel
+def rank(a: Any, tol: Any = None) -> Any:
+    """np.linalg.matrix_rank, which is locally constant."""
+    return np.linalg.matrix_rank(values(a), tol)
+
+
+@kernel
+def power(a: Any, n: Any) -> Any:
+    """np.linalg.matrix_power, by repeated squaring."""
+    require_square(a)
+    if n < 0:
+        return power_of(inverse(a), -n)
+    return power_of(a, n)
+
+
+@generic
+def power_of(a: Any, n: Any) -> Any:
+    """Return A^n, n >= 0."""
+    square, result = numbers_of(a) * 1.0, numbers_of(a) * 1.0
+    if n == 0:
+        result[...] = result * 0.0
+        for i in range(a.shape[0]):
+            result[i, i] = result[i, i] + 1.0
+    is_first = True
+    while n > 0:
+        if n & 1:
+            result = square if is_first else dot(result, square)
+            is_first = False
+        n >>= 1
+        if n > 0:
+            square = dot(square, square)
+    return result
+
+
 def is_product(args: Any, kws: Any) -> bool:
     """Whether the arguments are two vectors or matrices."""
     if len(args) != 2 or kws or not all(is_array(ty) and ty.ndim in (1, 2) for ty in args):
@@ -92,6 +143,13 @@ for _target, _kernel in {
     np.linalg.eigh: of_square(eigen),
     np.linalg.eigvalsh: of_square(eigenvalues),
     np.linalg.lstsq: lstsq,
+    np.linalg.svd: svd,
+    np.linalg.pinv: pseudo_inverse,
+    np.linalg.qr: qr_factors,
+    np.linalg.cond: condition,
+    np.linalg.matrix_power: power,
+    np.linalg.matrix_rank: rank,
+    **NORMS,
 }.items():
     route(_target, _kernel, count=2 if _target is np.dot else 0)
 route(np.dot, dot_into, count=3)

@@ -236,7 +236,7 @@ _STORED = (
 
 
 _LINALG = (
-    "write it with functions of np.linalg that have one (solve, inv, det, cholesky, eigh, lstsq), "
+    "write it with functions of np.linalg that have one (solve, inv, cholesky, eigh, svd, ...), "
     "or pass it dualtape.value(x) if it should count as constant."
 )
 

@@ -7,16 +7,18 @@ from typing import Any
 import numpy as np
 from numba.core import types
 
-from ..backend.jit import by_type, is_missing, kernel
+from ..arrays.kinks import euclidean, square_of_norm
+from ..arrays.reductions import extreme
+from ..arrays.tracked_sums import tracked_squares
+from ..backend.jit import by_type, generic, is_missing, kernel
 from ..errors import ArgumentValueError
 from ..numbers.access import as_number, element_like, empty_numbers
-from .kinks import euclidean, square_of_norm
-from .reductions import extreme
-from .tracked_sums import tracked_squares
+from .inverse import inverse
+from .singular import singular_values
 
 NO_SUCH_NORM = (
-    "np.linalg.norm of a matrix of active numbers: the orders are None, 'fro', 1, -1, inf, -inf; "
-    "singular values are square roots of the eigenvalues of a.T @ a"
+    "np.linalg.norm of a matrix of active numbers: the orders are None, 'fro', 'nuc', 1, -1, 2, "
+    "-2, inf, -inf"
 )
 
 
@@ -46,9 +48,11 @@ def sum_of_squares(a: Any) -> Any:
 
 
 def _named_norm(a: Any, ord: Any) -> Any:
-    if ord != "fro":
+    if ord == "fro":
+        return euclidean(a)
+    if ord != "nuc":
         raise ArgumentValueError(NO_SUCH_NORM)
-    return euclidean(a)
+    return as_number(np.sum(singular_values(a)), element_like(a))
 
 
 def _vector_norm(a: Any, ord: Any) -> Any:
@@ -76,6 +80,8 @@ def _matrix_norm(a: Any, ord: Any) -> Any:
         return greatest(absolute_sums(a.T), np.sign(ord) * 1.0)
     if abs(ord) == np.inf:
         return greatest(absolute_sums(a), np.sign(ord) * 1.0)
+    if abs(ord) == 2:
+        return singular_values(a)[0 if ord > 0 else -1]
     raise ArgumentValueError(NO_SUCH_NORM)
 
 
@@ -97,6 +103,33 @@ def absolute_sums(a: Any) -> Any:
             s = s + np.abs(x)
         out[i] = s
     return out
+
+
+@by_type
+def condition(a: Any, p: Any = None) -> Any:
+    """np.linalg.cond: the product of the norms of a matrix and of its inverse."""
+    if is_missing(p):
+        return lambda a, p: ratio(a)
+    return _named_condition if isinstance(p, types.UnicodeType) else _condition
+
+
+def _named_condition(a: Any, p: Any) -> Any:
+    return norm(a, p) * norm(inverse(a), p)
+
+
+def _condition(a: Any, p: Any) -> Any:
+    if p == 2:
+        return ratio(a)
+    if p == -2:
+        return 1.0 / ratio(a)
+    return norm(a, p) * norm(inverse(a), p)
+
+
+@generic
+def ratio(a: Any) -> Any:
+    """Return the largest singular value over the smallest."""
+    s = singular_values(a)
+    return s[0] / s[-1]
 
 
 NORMS = {np.linalg.norm: norm, square_of_norm: sum_of_squares}
