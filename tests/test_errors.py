@@ -173,16 +173,16 @@ def covariance(x):
     return np.cov(x, y)[0, 1]  # here
 
 
-def bessel(x):
-    return scipy.special.jv(1.0, x[0])  # here
+def airy_integral(x):
+    return scipy.special.itairy(x[0])[0]  # here
 
 
-def calls_bessel(x):
-    return bessel(x) * x[1]
+def calls_airy_integral(x):
+    return airy_integral(x) * x[1]
 
 
-def log_beta(x):
-    return scipy.special.betaln(x[0], 2.0)  # here
+def dilogarithm(x):
+    return scipy.special.spence(x[0])  # here
 
 
 def test_numpy_function_without_a_rule():
@@ -191,17 +191,17 @@ def test_numpy_function_without_a_rule():
     assert isinstance(error.__cause__, numba.core.errors.NumbaError)
 
 
-@pytest.mark.parametrize("f", [bessel, log_beta], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("f", [airy_integral, dilogarithm], ids=lambda f: f.__name__)
 def test_scipy_function_without_a_rule(f):
-    name = {bessel: "jv", log_beta: "betaln"}[f]
+    name = {airy_integral: "itairy", dilogarithm: "spence"}[f]
     message = rf"calls scipy\.special\.{name}, which has no derivative rule; .*custom_rule"
     told(ad.MissingRuleError, message, lambda: ad.grad(f)(X), f)
     told(ad.MissingRuleError, message, lambda: ad.hessian(f)(X), f)
 
 
 def test_function_without_a_rule_in_a_called_function():
-    message = r"calls scipy\.special\.jv, which has no derivative rule"
-    told(ad.MissingRuleError, message, lambda: ad.grad(calls_bessel)(X), bessel)
+    message = r"calls scipy\.special\.itairy, which has no derivative rule"
+    told(ad.MissingRuleError, message, lambda: ad.grad(calls_airy_integral)(X), airy_integral)
 
 
 # Numbers stored where plain values are kept
@@ -726,7 +726,7 @@ def test_users_folders_may_have_the_name_of_the_package(tmp_path):
     assert is_package_file(os.path.relpath(inside))
     path = tmp_path / "dualtape" / "linalg" / "model.py"
     path.parent.mkdir(parents=True)
-    path.write_text("import numpy as np\n\n\ndef f(x):\n    return np.linalg.svd(x)[1].sum()\n")
+    path.write_text("import numpy as np\n\n\ndef f(x):\n    return np.linalg.eig(x)[0].sum()\n")
     assert not is_package_file(str(path))
     scope = runpy.run_path(str(path))
     with pytest.raises(ad.MissingRuleError, match=r"line 5 of .*dualtape.linalg.model\.py"):

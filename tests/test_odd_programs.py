@@ -880,8 +880,8 @@ def covariance(x):
 
 
 @program(NO_RULE)
-def singular_values(x):
-    return np.linalg.svd(np.diag(x))[1][0]  # here
+def complex_eigenvalues(x):
+    return np.linalg.eig(np.diag(x))[0][0]  # here
 
 
 @program(NO_RULE)
