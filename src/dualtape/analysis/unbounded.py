@@ -25,6 +25,7 @@ import numpy as np
 from numba.core import ir, types
 
 from ..backend.special import SpecialFunction
+from ..backend.symbols import SPECIAL_FUNCTIONS
 from ..numbers.evaluation import jet_of
 from ..numbers.registration import ELEMENTWISE
 from ..numbers.types import NumberType
@@ -94,9 +95,12 @@ def rule_of(function: Any) -> Rule | None:
 def names_with_poles() -> set[str]:
     """Return the names of functions with poles in source code."""
     poles = [rule for rule in RULES.values() if has_pole(rule)]
-    return {target.__name__ for rule in poles for target in rule.targets} | {
-        name for rule in poles for name in rule.scipy
-    }
+    special = {described.partition(":")[0].lstrip("_") for described in SPECIAL_FUNCTIONS}
+    return (
+        {target.__name__ for rule in poles for target in rule.targets}
+        | {name for rule in poles for name in rule.scipy}
+        | (special | {"voigt_profile", "logsumexp", "softmax", "log_softmax"})
+    )
 
 
 def contains_pole(function: Any, seen: set[Any]) -> bool:

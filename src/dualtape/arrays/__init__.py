@@ -2,10 +2,10 @@
 
 Read `registration` (which function leads where), `expression`, `loop` with `loop_results` (forward
 mode), `tracked_loop`, `block_loop` and `expression_block` (reverse mode), `reductions` with
-`tracked_sums`, `rearranging`, `order`, `construction`; `conversion` and `primal` convert
-between numbers and plain values, `kinks` defines derivatives at ties; `plane_views` is what planes
-do by themselves, `plane_loop`, `line_loop`, `lines` and `line_block` are their loops, `dual_loop`
-and `dual_lines` those of planes with tangents; `byte_counts` and `stencil` are special.
+`tracked_sums`, `rearranging`, `order`, `special_rows`, `construction`; `conversion` and `primal`
+convert between numbers and plain values, `kinks` defines derivatives at ties; `plane_views` is what
+planes do by themselves, `plane_loop`, `line_loop`, `lines` and `line_block` are their loops,
+`dual_loop` and `dual_lines` those of planes with tangents; `byte_counts` and `stencil` are special.
 `array_rule` makes functions of arrays from value, tangent and adjoint, with `planes` (forward mode)
 and `blas` (products of floats).
 """
@@ -23,6 +23,7 @@ OPEN: dict[str, str] = {
     "primal": "derivative_order primal_of",
     "reductions": "extreme",
     "registration": "NODES inputs_of register_elementwise route route_method",
+    "special_rows": "",
     "stencil": "is_stencil stencil_twin",
     "tracked_sums": "tracked_dot tracked_squares",
 }

@@ -25,7 +25,7 @@ OPEN: dict[str, str] = {
     "loading": "load",
     "on_demand": "Alternative by_size register",
     "special": "SpecialFunction",
-    "symbols": "DEFAULT_LIMIT SLOTS STREAM STREAM_SYMBOL TAPES TAPES_SYMBOL",
+    "symbols": "DEFAULT_LIMIT SLOTS SPECIAL_FUNCTIONS STREAM STREAM_SYMBOL TAPES TAPES_SYMBOL",
     "templates": "CPU_FIRST type_global",
     "value_struct": "ByValueInstance by_value_jitclass",
     "vector_math": "is_on switch",

@@ -35,7 +35,7 @@ OPEN: dict[str, str] = {
     "reading": "array_of_list array_of_tuple entry new_rows put_array put_number read_block "
     "read_lanes read_row read_rows reshape_like second_of seconds_of size_of submatrix "
     "symmetrize tangent_of tangents_of values_of zeros_like",
-    "registration": "ELEMENTWISE INPLACE_OF NumberTemplate PRIMAL_ONLY SCIPY WITH_INTEGERS operand "
+    "registration": "ELEMENTWISE INPLACE_OF NumberTemplate PRIMAL_ONLY WITH_INTEGERS operand "
     "register register_rule value",
     "streamed": "Captured K_MAX Streamed as_numbers incremented is_same_memory is_streamed named "
     "nameless noted",

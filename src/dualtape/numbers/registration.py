@@ -27,7 +27,7 @@ from numba.extending import lower_builtin, register_jitable
 
 from ..backend.templates import CPU_FIRST, type_global
 from ..errors import NO_COMPLEX, IntegerConversionError, MissingRuleError
-from ..rules import physics, probability, special_functions, table  # noqa: F401
+from ..rules import special_functions, table
 from ..rules.rule import Rule
 from ..rules.table import RULES
 from .emitted import Emitted, call, find_emitted, quotient, unwrap, wrap
@@ -211,8 +211,6 @@ type_global(divmod, _DivmodTemplate)
 
 
 # Rules, under every name a user may call them by.
-
-SCIPY: dict[str, Rule] = {name: rule for rule in RULES.values() for name in rule.scipy}
 
 
 def _never_of_parameters(rule: Rule) -> Callable[..., Any]:

@@ -6,11 +6,11 @@ lack.
 """
 
 OPEN: dict[str, str] = {
-    "physics": "airy_ai airy_ai_prime airy_bi airy_bi_prime cosine_integral faddeeva "
+    "physics": "__name__ airy_ai airy_ai_prime airy_bi airy_bi_prime cosine_integral faddeeva "
     "hyperbolic_cosine_integral hyperbolic_sine_integral lambert_w sine_integral spherical_i "
     "spherical_j spherical_k spherical_y",
-    "probability": "hurwitz_zeta riemann_zeta",
-    "rule": "Rule",
+    "probability": "__name__ hurwitz_zeta riemann_zeta",
+    "rule": "RULES Rule",
     "special_functions": "__name__",
     "table": "LN2 RULES absolute builtin_max builtin_min floor_divide logaddexp maximum minimum "
     "power remainder",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numba.core.registry import cpu_target
 
 from ..errors import MissingRuleError
-from ..numbers.registration import SCIPY
-from .special_compositions import COMPOSED, REFUSED, zeta
+from ..rules.rule import RULES
 
 _ROOT = "dualtape.roots.{name}(f, ..., args=(...)), which has the derivative of the root"
 _SYSTEM = "dualtape.implicit_root(f)(x0, *args), which has the derivative of the solution"
@@ -69,17 +70,28 @@ def rule_of_scipy(function: Any, loc: Any, make_twin: Callable[[Any], Any]) -> A
     return None
 
 
+@functools.cache
+def _made_of_rows() -> Any:
+    """Register the special functions, also for the compilation that is under way."""
+    from . import special_compositions  # see `arrays.special_rows`
+
+    cpu_target.typing_context.refresh()
+    cpu_target.target_context.refresh()
+    return special_compositions
+
+
 def _special_rule(function: Any, name: str, loc: Any, make_twin: Callable[[Any], Any]) -> Any:
+    made = _made_of_rows()
     if name == "zeta":
-        return zeta
-    if name in COMPOSED:
-        return make_twin(COMPOSED[name])
+        return made.zeta
+    if name in made.COMPOSED:
+        return make_twin(made.COMPOSED[name])
     special = sys.modules["scipy.special"]
-    for alias, rule in SCIPY.items():
-        if getattr(special, alias, None) is function:
+    for rule in RULES.values():
+        if any(getattr(special, alias, None) is function for alias in rule.scipy):
             return rule
     where = f"line {loc.line} of {loc.filename}" if loc is not None else "the function"
-    instead = REFUSED.get(name, "give it one with dualtape.custom_rule")
+    instead = made.REFUSED.get(name, "give it one with dualtape.custom_rule")
     raise MissingRuleError(
         f"{where} calls scipy.special.{name}, which has no derivative rule; {instead}."
     )

@@ -12,6 +12,7 @@ import numpy as np
 from numba.core import types
 from numba.extending import register_jitable
 
+from ..arrays import special_rows  # noqa: F401  # registers the rows
 from ..backend.jit import by_type
 from ..numbers.registration import value
 from ..rules import physics as ph
