@@ -13,13 +13,10 @@ from math import inf, nan
 
 import numpy as np
 
-from .physics import hyp1f1, hyp2f1
+from .physics import SQRT_PI, hyp1f1, hyp2f1
 from .rule import Jet1, Jet2, Number, rule
 from .special_rule import ULPS, special_rule
-from .table import digamma, expit, gammaln, polygamma, xlogy
-
-SQRT_PI = 1.7724538509055159
-ONE_OVER_SQRT_2PI = 0.3989422804014327
+from .table import ONE_OVER_SQRT_2PI, digamma, expit, gammaln, polygamma, xlogy
 
 
 def _normal_density(x: float) -> float:
