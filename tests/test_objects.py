@@ -282,7 +282,7 @@ def test_parameters_of_any_number():
         ad.grad(Model().takes_any)
 
 
-class Scaled:  # noqa: PLW1641
+class Scaled:  # noqa: PLW1641  # the lack of a hash is what is tested
     """Compared by what it holds, so that Python gives it no hash."""
 
     def __init__(self, factor):

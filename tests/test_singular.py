@@ -50,6 +50,7 @@ PROGRAMS = {
     "matrix_power 5": lambda x: np.sum(W * np.linalg.matrix_power(square(x), 5)),
     "matrix_power -2": lambda x: np.sum(W * np.linalg.matrix_power(square(x), -2)),
     "pinv": lambda x: np.sum(W[:2] * np.linalg.pinv(tall(x))),
+    "pinv with a bound": lambda x: np.sum(W[:2] * np.linalg.pinv(tall(x), 1e-10)),
     "pinv of a wide matrix": lambda x: np.sum(W[:, :2] * np.linalg.pinv(wide(x))),
     "cond": lambda x: np.linalg.cond(square(x)),
     "cond 1 and -2": lambda x: np.linalg.cond(square(x), 1) + np.linalg.cond(square(x), -2),
@@ -106,6 +107,22 @@ def test_closed_forms(mode):
 
 
 @pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_matrices_at_the_edge(mode):
+    """The power 0 is constant, whatever the matrix; a singular one has the condition 1 / 0."""
+    infinite = np.array([[np.inf, 1.0], [0.0, 2.0]])
+    value, gradient = ad.value_and_grad(lambda a: np.sum(np.linalg.matrix_power(a, 0)), mode=mode)(
+        infinite
+    )
+    assert value == 2.0
+    assert not gradient.any()
+    value, gradient = ad.value_and_grad(lambda a: np.linalg.cond(a, -2), mode=mode)(
+        np.diag([2.0, 0.0])
+    )
+    assert value == 0.0
+    np.testing.assert_allclose(gradient, [[0.0, 0.0], [0.0, 0.5]], atol=1e-15)
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
 def test_equal_singular_values(mode):
     """The sum of squares is that of all elements, whatever singular values coincide."""
     for a in (np.eye(3), np.diag([2.0, 2.0, 1.0]), np.vstack([np.eye(2), np.zeros((1, 2))])):
@@ -121,6 +138,7 @@ def test_equal_singular_values(mode):
         (lambda x: np.linalg.norm(square(x), 3), "the orders are None"),
         (lambda x: np.linalg.norm(square(x), "no"), "the orders are None"),
         (lambda x: np.sum(np.linalg.pinv(np.ones((3, 2)) * x[0])), "not full rank"),
+        (lambda x: np.sum(np.linalg.pinv(tall(x), 0.9)), "not full rank"),
         (lambda x: np.sum(np.linalg.matrix_power(tall(x), 2)), "must be square"),
     ],
 )

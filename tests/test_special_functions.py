@@ -19,11 +19,13 @@ import scipy.special as sc
 from references import ROWS, evaluate
 
 import dualtape as ad
+from dualtape.analysis.unbounded import names_with_poles
 from dualtape.backend.scipy_addresses import find_special, find_ufunc
 from dualtape.backend.special import SpecialFunction
 from dualtape.backend.symbols import SPECIAL_FUNCTIONS
+from dualtape.rules import special_values
 from dualtape.rules.rule import RULES
-from dualtape.twin.special_compositions import COMPOSED, REFUSED
+from dualtape.twin.special_compositions import BY_TYPE, COMPOSED, REFUSED
 
 DIGITS = 40
 POINTS = 3
@@ -110,6 +112,8 @@ REFERENCES = {
     "normal_density": mp.npdf,
     "gamma_density": lambda a, x: x ** (a - 1) * mp.exp(-x) / mp.gamma(a),
     "beta_density": lambda a, b, x: x ** (a - 1) * (1 - x) ** (b - 1) / mp.beta(a, b),
+    "gamma_slope": lambda a, x: (a - 1) / x - 1,
+    "beta_slope": lambda a, b, x: (a - 1) / x - (b - 1) / (1 - x),
     "student_density": lambda v, t: (
         (1 + t * t / v) ** (-(v + 1) / 2) / mp.sqrt(v) / mp.beta(v / 2, mp.mpf(1) / 2)
     ),
@@ -204,6 +208,61 @@ def test_a_wrong_jet_is_found(name, wrong):
     assert max(errors_of(row, jet, point)) > RTOL
 
 
+CURVED = {name: row for name, row in SPECIAL.items() if name != NO_DERIVATIVE}
+
+
+@pytest.mark.parametrize("name", [name for name, row in SPECIAL.items() if row.special])
+def test_special_points(name):
+    for point, expected in SPECIAL[name].special.items():
+        np.testing.assert_array_equal(evaluate(SPECIAL[name], *point), expected)
+
+
+@pytest.mark.parametrize("name", [name for name, row in SPECIAL.items() if row.kinks])
+def test_kinks(name):
+    """At a kink stands the shortest vector between the derivatives on its two sides."""
+    row = SPECIAL[name]
+    assert row.actives == 1
+    for point, (chosen,) in row.kinks.items():
+        *fixed, x = point
+        left, right = (evaluate(row, *fixed, x + step)[1] for step in (-1e-6, 1e-6))
+        assert left * right < 0.0
+        assert evaluate(row, *point)[1] == chosen == 0.0
+
+
+def test_exponential_distributions_at_zero():
+    """Where the density is exp(-x), its slope is -1 at 0 as well."""
+    assert evaluate(SPECIAL["gammainc"], 1.0, 0.0) == (0.0, 1.0, -1.0)
+    assert evaluate(SPECIAL["gammaincc"], 1.0, 0.0) == (1.0, -1.0, 1.0)
+    assert evaluate(SPECIAL["betainc"], 1.0, 1.0, 0.0) == (0.0, 1.0, 0.0)
+    assert evaluate(SPECIAL["pdtr"], 0.0, 0.0) == (1.0, -1.0, 1.0)
+
+
+@pytest.mark.parametrize("row", CURVED.values(), ids=CURVED)
+def test_derivatives_outside_the_domain_are_nan(row):
+    (inside,) = points_of(row, 1)
+    within = evaluate(row, *inside)
+    for i, (low, high) in enumerate(row.domain):
+        if i < row.parameters:
+            continue
+        for x in (low - 1e-9, low - 7.3, high + 1e-9, high + 7.3):
+            if not np.isfinite(x):
+                continue
+            jet = evaluate(row, *inside[:i], x, *inside[i + 1 :])
+            # Entries that do not depend on the argument may stay.
+            entries = zip(jet[1:], within[1:], strict=True)
+            assert all(np.isnan(e) for e, before in entries if e not in (before, 0.0)), (x, jet)
+            assert np.isnan(jet[1:]).any()
+
+
+@pytest.mark.parametrize("row", CURVED.values(), ids=CURVED)
+def test_nan_in_nan_out(row):
+    (inside,) = points_of(row, 1)
+    for i in range(row.parameters, row.arity):
+        jet = evaluate(row, *inside[:i], np.nan, *inside[i + 1 :])
+        assert np.isnan(jet[0])
+        assert np.isnan(jet[1 : 1 + row.actives]).any()
+
+
 @pytest.mark.parametrize("row", SPECIAL.values(), ids=SPECIAL)
 def test_compiled_values_and_jets_are_those_of_the_prompt(row):
     for point in points_of(row):
@@ -230,8 +289,9 @@ def test_values_are_those_of_scipy(name):
 
 
 def test_all_functions_of_the_table_of_addresses_are_used_and_exist():
-    values = {row.value.described for row in SPECIAL.values() if hasattr(row.value, "described")}
-    assert values | {"wofz:D->D"} == set(SPECIAL_FUNCTIONS)
+    values = [row.value for row in SPECIAL.values()] + list(vars(special_values).values())
+    used = {value.described for value in values if isinstance(value, SpecialFunction)}
+    assert used == set(SPECIAL_FUNCTIONS)
     assert all(find_special(described)[0] for described in SPECIAL_FUNCTIONS)
     assert find_special("nosuch:d") == (0, 0)
     assert find_special("nosuch:d->d") == (0, 0)
@@ -242,7 +302,7 @@ def test_a_function_that_this_scipy_lacks_is_refused_by_name():
     gone = SpecialFunction("nosuch:d", 1)
     assert not gone.exists()
     with pytest.raises(ad.MissingRuleError, match=r"SciPy has no scipy\.special\.nosuch"):
-        numba.njit(lambda x: gone(x))(1.0)  # noqa: PLW0108
+        numba.njit(lambda x: gone(x))(1.0)  # noqa: PLW0108  # njit takes functions only
 
 
 def test_the_readme_names_every_function():
@@ -250,8 +310,13 @@ def test_the_readme_names_every_function():
     table = readme.partition("<!-- special -->")[2].partition("<!-- end special -->")[0]
     cells = " ".join(line.split("|")[1] for line in table.splitlines()[3:])
     named = set(re.findall(r"[a-z]\w+", cells))
-    ruled = {name for row in RULES.values() for name in row.scipy} | {*COMPOSED, "zeta", *REFUSED}
+    ruled = {name for row in RULES.values() for name in row.scipy} | {*COMPOSED, *BY_TYPE, *REFUSED}
     assert ruled <= named
+
+
+def test_functions_made_of_rows_count_as_having_poles():
+    """So that derivatives that are zero stay zero in products with them."""
+    assert {*COMPOSED, *BY_TYPE} <= names_with_poles()
 
 
 # Through the transforms
@@ -309,14 +374,19 @@ PROGRAMS = {
         + sc.spherical_kn(1, x[2])
     ),
     "spherical, negative, derivative": lambda x: (
-        np.sum(sc.spherical_jn(1, -x))
-        + sc.spherical_jn(2, x[0], True)
-        + sc.spherical_yn(1, x[1], derivative=True)
-        + sc.spherical_in(2, x[2], True)
-        + sc.spherical_kn(0, x[2], True)
+        np.sum(sc.spherical_jn(1, -x)) * np.sum(sc.spherical_yn(2, -x))
+        + np.sum(sc.spherical_in(3, -x)) * np.sum(sc.spherical_kn(2, -x))
+        + sc.spherical_jn(2, x[0], True) * sc.spherical_yn(1, -x[1], derivative=True)
+        + sc.spherical_in(2, -x[2], True) * sc.spherical_kn(0, x[2], True)
+        + sc.spherical_kn(1, -x[1], True)
     ),
     "zeta": lambda x: sc.zeta(2.0, x[0]) + np.sum(sc.zeta(3.0, x)) + x[0] * sc.zeta(3.0),
     "voigt": lambda x: np.sum(sc.voigt_profile(x, x[0], x[1])),
+    "voigt without a width": lambda x: (
+        np.sum(sc.voigt_profile(x, 0.0, x[1]))
+        + np.sum(sc.voigt_profile(x, K - 1.0, 0.7))
+        + sc.voigt_profile(x[0], 0.0, x[2]) * sc.voigt_profile(0.3, 0.2, 0.1)
+    ),
     "logsumexp": lambda x: sc.logsumexp(x) + sc.logsumexp(x, b=K) + sc.logsumexp(x + 800.0),
     "logsumexp of rows": lambda x: (
         np.sum(sc.logsumexp(M * x, axis=1) * K[:2]) + np.sum(sc.logsumexp(M * x, axis=0) * K)
@@ -349,7 +419,7 @@ PROGRAMS = {
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_programs(name):
-    """Value as SciPy's; derivatives by complex central differences of the plain function."""
+    """Value as SciPy's; derivatives by differences of the plain function."""
     f = PROGRAMS[name]
     h = 1e-4 * np.eye(3)
     stencil = [(8.0 * (f(X + e) - f(X - e)) - (f(X + 2.0 * e) - f(X - 2.0 * e))) / 12e-4 for e in h]
@@ -385,6 +455,52 @@ def test_second_derivatives_through_nesting():
 def test_derivatives_by_parameters_are_refused_by_name(f, name):
     with pytest.raises(ad.MissingRuleError, match=name):
         ad.grad(f)(X)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.sum(sc.logsumexp(M * x, axis=2)),
+        lambda x: np.sum(sc.logsumexp(M * x, axis=-3, b=M)),
+        lambda x: np.sum(sc.softmax(M * x, axis=2)),
+        lambda x: np.sum(sc.log_softmax(x, axis=1)),
+        lambda x: sc.logsumexp(x, axis=-2),
+    ],
+)
+def test_an_axis_out_of_bounds(f):
+    with pytest.raises(ValueError, match="out of bounds"):
+        ad.grad(f)(X)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.sum(sc.logsumexp(x, keepdims=True)),
+        lambda x: sc.logsumexp(x, return_sign=True),
+    ],
+)
+def test_options_of_logsumexp_that_are_refused(f):
+    with pytest.raises(ad.ArgumentValueError, match="neither keepdims nor return_sign"):
+        ad.grad(f)(X)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BY_ONE)
+def test_third_derivatives(name):
+    """Each jet runs on numbers that carry derivatives themselves."""
+    row = BY_ONE[name]
+    *parameters, t = points_of(row, 1)[0]
+    third = ad.derivative(call(name, row.parameters), order=3)(t, np.array([0.0, *parameters])[1:])
+    fixed = list(map(mp.mpf, parameters))
+
+    def f(x):
+        if name not in INVERSES:
+            return REFERENCES[row.name](*fixed, x)
+        return mp.findroot(lambda y: INVERSES[name](*fixed, y) - x, mp.mpf(row(*parameters, t)))
+
+    with mp.workdps(DIGITS):
+        expected = mp.diff(f, mp.mpf(t), 3)
+    np.testing.assert_allclose(third, float(mp.re(expected)), rtol=1e-8)
 
 
 def test_what_a_parameter_depends_on_is_constant_with_value():

@@ -75,10 +75,9 @@ def _is_active(ty: Any) -> bool:
 @functools.cache
 def has_pole(rule: Rule) -> bool:
     """Whether values or derivatives of a rule are infinite or NaN at ordinary points."""
-    if RULES.get(rule.name) is not rule or isinstance(rule.value, SpecialFunction):
+    is_elementary = RULES.get(rule.name) is rule and not rule.parameters
+    if not is_elementary or isinstance(rule.value, SpecialFunction):
         return True  # unknown, or not worth the time of finding out
-    if rule.parameters:
-        return True
     points = itertools.product(PROBES, repeat=rule.arity)
     return not all(np.isfinite(jet_of(rule, list(point))).all() for point in points)
 

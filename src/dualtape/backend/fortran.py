@@ -12,13 +12,12 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from .addresses import address_of
-from .symbols import FORTRAN
+from .symbols import BLAS, FORTRAN
 
 PLAIN, FLIPPED, UPPER = map(ord, "NTU")
 """How routines use a matrix: as it is, transposed, or its upper triangle."""
 
 _KINDS = {types.float32: "s", types.float64: "d"}
-_WITHOUT_INFO = ("gemm", "gemv")
 _I32 = ir.IntType(32)
 
 
@@ -62,7 +61,7 @@ def fortran(typingctx: Any, routine: Any, args: Any) -> Any:
                 value = context.cast(builder, value, ty, target)
                 pointers.append(cgutils.alloca_once_value(builder, value))
         name = routine.literal_value
-        pointers += [info] * (name not in _WITHOUT_INFO)
+        pointers += [info] * (name not in BLAS)
         function = ir.FunctionType(ir.VoidType(), [p.type for p in pointers]).as_pointer()
         address, _ = address_of(builder, FORTRAN, _KINDS[dtype] + name)
         builder.call(builder.inttoptr(address, function), pointers)

@@ -67,15 +67,15 @@ class AddressTable:
 def _find_fortran(name: str) -> tuple[int, ...]:
     from numba.extending import get_cython_function_address  # noqa: PLC0415  # slow to import
 
-    library = "blas" if name[1:] in _BLAS else "lapack"
+    library = "blas" if name[1:] in BLAS else "lapack"
     return (get_cython_function_address(f"scipy.linalg.cython_{library}", name),)
 
 
-_BLAS, _LAPACK = ("gemm", "gemv"), ("gesv", "getrf", "getrs", "trtrs")
+BLAS, _LAPACK = ("gemm", "gemv"), ("gesv", "getrf", "getrs", "trtrs")
 FORTRAN = AddressTable(
     "dualtape_fortran",
     1,
-    [kind + routine for kind in "sd" for routine in _BLAS + _LAPACK],
+    [kind + routine for kind in "sd" for routine in BLAS + _LAPACK],
     _find_fortran,
 )
 

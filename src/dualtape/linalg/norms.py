@@ -121,7 +121,8 @@ def _condition(a: Any, p: Any) -> Any:
     if p == 2:
         return ratio(a)
     if p == -2:
-        return 1.0 / ratio(a)
+        s = singular_values(a)
+        return s[-1] / s[0]
     return norm(a, p) * norm(inverse(a), p)
 
 

@@ -11,6 +11,7 @@ from ..arrays.conversion import values
 from ..arrays.registration import route, route_method
 from ..backend.jit import generic, kernel
 from ..errors import ArgumentValueError
+from ..numbers.access import element_like, zeros
 from ..numbers.plane_arrays import know_planes, numbers_of
 from ..numbers.types import PlanesType, is_array
 from .determinant import determinant, log_determinant
@@ -20,7 +21,7 @@ from .least_squares import NOT_FITTING, lstsq
 from .matrices import as_rows, from_rows
 from .norms import NORMS, condition
 from .products import convolve, correlate, cross, dot, kron, outer
-from .singular import pseudo_inverse, qr_factors, thin_svd
+from .singular import pseudo_inverse, qr_factors, require_full_rank, thin_svd
 from .solve import require_finite, system_solution
 from .symmetric import eigen, triangle
 
@@ -85,6 +86,13 @@ def svd(a: Any, full_matrices: Any = True) -> Any:
 
 
 @kernel
+def pinv(a: Any, rcond: Any = 1e-15) -> Any:
+    """np.linalg.pinv of full rank."""
+    require_full_rank(values(a), rcond)
+    return pseudo_inverse(a)
+
+
+@kernel
 def rank(a: Any, tol: Any = None) -> Any:
     """np.linalg.matrix_rank, which is locally constant."""
     return np.linalg.matrix_rank(values(a), tol)
@@ -102,16 +110,15 @@ def power(a: Any, n: Any) -> Any:
 @generic
 def power_of(a: Any, n: Any) -> Any:
     """Return A^n, n >= 0."""
-    square, result = numbers_of(a) * 1.0, numbers_of(a) * 1.0
-    if n == 0:
-        result[...] = result * 0.0
-        for i in range(a.shape[0]):
-            result[i, i] = result[i, i] + 1.0
-    is_first = True
+    square = numbers_of(a).copy()
+    result = zeros(a.shape, element_like(square))  # the identity
+    for i in range(a.shape[0]):
+        result[i, i] = 1.0
+    is_identity = True
     while n > 0:
         if n & 1:
-            result = square if is_first else dot(result, square)
-            is_first = False
+            result = square if is_identity else dot(result, square)
+            is_identity = False
         n >>= 1
         if n > 0:
             square = dot(square, square)
@@ -144,7 +151,7 @@ for _target, _kernel in {
     np.linalg.eigvalsh: of_square(eigenvalues),
     np.linalg.lstsq: lstsq,
     np.linalg.svd: svd,
-    np.linalg.pinv: pseudo_inverse,
+    np.linalg.pinv: pinv,
     np.linalg.qr: qr_factors,
     np.linalg.cond: condition,
     np.linalg.matrix_power: power,

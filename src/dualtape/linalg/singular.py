@@ -36,11 +36,11 @@ from ..arrays.array_rule import array_rule
 from ..arrays.conversion import values
 from ..backend.jit import generic, kernel
 from ..errors import ArgumentValueError
-from ..numbers.access import element_like, empty_numbers
+from ..numbers.access import element_like, empty_numbers, flat_view, zeros
 from .inverse import inverse
 from .matrices import copy_flat, transposed
 from .products import times
-from .symmetric import average_clusters, clusters
+from .symmetric import average_clusters, clusters, divide_by_gaps
 
 WIDE = (
     "np.linalg.qr of active numbers needs at least as many rows as columns; factor a.T, or the "
@@ -86,11 +86,11 @@ def thin_svd_tangent(data: Any, da: Any) -> Any:
     dvt = empty_numbers((count, *vt.shape), element_like(vt))
     for k in range(count):
         p = times(ut, times(da[k], v))
-        average_clusters(diagonal_of(p), ends, ds[k])
-        left = times(u, rotation(scaled_sum(p, s, True), s, ends))
+        average_clusters(flat_view(p)[:: s.size + 1], ends, ds[k])
+        left = times(u, rotation(scaled_sum(p, s), s, ends))
         add_scaled_rest(left, u, ut, times(da[k], v), s)
         copy_flat(du[k], left)
-        right = times(v, rotation(scaled_sum(p, s, False), s, ends))
+        right = times(v, rotation(scaled_sum(transposed(p), s), s, ends))
         add_scaled_rest(right, v, vt, times(transposed(da[k]), u), s)
         copy_flat(dvt[k], transposed(right))
     return du, ds, dvt
@@ -101,8 +101,8 @@ def thin_svd_adjoint(data: Any, u_bar: Any, s_bar: Any, vt_bar: Any) -> Any:
     """Return the adjoint of A."""
     u, s, vt, v, ends = data
     ut, v_bar = transposed(u), transposed(vt_bar)
-    x = rotation(antisymmetric(times(ut, u_bar)), s, ends)
-    y = rotation(antisymmetric(times(vt, v_bar)), s, ends)
+    x, y = times(ut, u_bar), times(vt, v_bar)
+    x, y = rotation(x - transposed(x), s, ends), rotation(y - transposed(y), s, ends)
     inner = empty_numbers(x.shape, element_like(x))
     mean = empty_numbers(s.shape, element_like(s_bar))
     average_clusters(s_bar, ends, mean)
@@ -110,8 +110,7 @@ def thin_svd_adjoint(data: Any, u_bar: Any, s_bar: Any, vt_bar: Any) -> Any:
         for j in range(s.size):
             inner[i, j] = x[i, j] * s[j] + s[i] * y[i, j]
         inner[i, i] = inner[i, i] + mean[i]
-    left, right = times(u, inner), empty_numbers(v.shape, element_like(v))
-    right[...] = element_like(v) * 0.0
+    left, right = times(u, inner), zeros(v.shape, element_like(v))
     add_scaled_rest(left, u, ut, u_bar, s)
     add_scaled_rest(right, v, vt, v_bar, s)
     return times(left, vt) + times(u, transposed(right))
@@ -124,46 +123,23 @@ def singular_values(a: Any) -> Any:
 
 
 @kernel
-def diagonal_of(a: Any) -> Any:
-    """Return the diagonal of a square matrix, as a new array."""
-    out = empty_numbers((a.shape[0],), element_like(a))
-    for i in range(a.shape[0]):
-        out[i] = a[i, i]
-    return out
-
-
-@kernel
-def scaled_sum(p: Any, s: Any, is_left: Any) -> Any:
-    """Return P S + S P^T, or S P + P^T S."""
+def scaled_sum(p: Any, s: Any) -> Any:
+    """Return P S + S P^T."""
     out = empty_numbers(p.shape, element_like(p))
     for i in range(s.size):
         for j in range(s.size):
-            if is_left:
-                out[i, j] = p[i, j] * s[j] + s[i] * p[j, i]
-            else:
-                out[i, j] = s[i] * p[i, j] + p[j, i] * s[j]
-    return out
-
-
-@kernel
-def antisymmetric(a: Any) -> Any:
-    """Return A - A^T."""
-    out = empty_numbers(a.shape, element_like(a))
-    for i in range(a.shape[0]):
-        for j in range(a.shape[0]):
-            out[i, j] = a[i, j] - a[j, i]
+            out[i, j] = p[i, j] * s[j] + s[i] * p[j, i]
     return out
 
 
 @kernel
 def rotation(a: Any, s: Any, ends: Any) -> Any:
-    """Replace A by F o A; return it."""
+    """Replace A by F o A; return it. The difference of squares would lose digits."""
+    divide_by_gaps(a, s, ends)
     for i in range(s.size):
         for j in range(s.size):
-            if ends[i] == ends[j]:
-                a[i, j] = a[i, j] * 0.0
-            else:
-                a[i, j] = a[i, j] / ((s[j] - s[i]) * (s[j] + s[i]))
+            if ends[i] != ends[j]:
+                a[i, j] = a[i, j] / (s[i] + s[j])
     return a
 
 
@@ -183,12 +159,11 @@ def add_scaled_rest(out: Any, u: Any, ut: Any, b: Any, s: Any) -> None:
 
 
 class PseudoInverse(NamedTuple):
-    """The pseudo-inverse P, the matrix A, and both transposed."""
+    """The pseudo-inverse P, the matrix A, and P^T."""
 
     p: Any
     a: Any
     pt: Any
-    at: Any
 
 
 @array_rule
@@ -199,18 +174,15 @@ def pseudo_inverse(a: Any) -> Any:
 
 @pseudo_inverse.keep
 def pseudo_inverse_data(a: Any) -> Any:
-    """Return pseudo-inverse and matrix, also transposed."""
-    plain = values(a)
-    if np.linalg.matrix_rank(plain) < min(plain.shape[0], plain.shape[1]):
-        raise np.linalg.LinAlgError(NOT_FULL_RANK)
+    """Return the pseudo-inverse, with what its derivative needs."""
     p = pseudo_inverse(a)
-    return PseudoInverse(p, a, transposed(p), transposed(a))
+    return PseudoInverse(p, a, transposed(p))
 
 
 @pseudo_inverse.tangent
 def pseudo_inverse_tangent(data: Any, da: Any) -> Any:
     """Return dP."""
-    p, a, pt, _ = data
+    p, a, pt = data
     out = empty_numbers((da.shape[0], *p.shape), element_like(p))
     outer, inner = times(p, pt), times(pt, p)
     for k in range(da.shape[0]):
@@ -224,11 +196,19 @@ def pseudo_inverse_tangent(data: Any, da: Any) -> Any:
 @pseudo_inverse.adjoint
 def pseudo_inverse_adjoint(data: Any, bar: Any) -> Any:
     """Return -P^T B P^T + (I - A P) B^T P P^T + P^T P B^T (I - P A)."""
-    p, a, pt, _ = data
+    p, a, pt = data
     bt = transposed(bar)
     first, second = times(bt, times(p, pt)), times(times(pt, p), bt)
     rest = (first - times(a, times(p, first))) + (second - times(times(second, p), a))
     return rest - times(times(pt, bar), pt)
+
+
+@kernel
+def require_full_rank(a: Any, rcond: Any) -> None:
+    """Raise where np.linalg.pinv leaves out singular values, and their derivatives with them."""
+    s = np.linalg.svd(a, False)[1]
+    if np.any(s <= rcond * s[0]):
+        raise np.linalg.LinAlgError(NOT_FULL_RANK)
 
 
 # QR factors
@@ -270,9 +250,9 @@ def qr_tangent(data: Any, da: Any) -> Any:
         c = times(qt, scaled)
         turning = empty_numbers(c.shape, element_like(c))
         for i in range(c.shape[0]):
-            turning[i, i] = c[i, i] * 0.0
+            turning[i, i] = 0.0
             for j in range(i):
-                turning[i, j] = c[i, j] * 1.0
+                turning[i, j] = c[i, j]
                 turning[j, i] = -c[i, j]
         copy_flat(dq[k], times(q, turning) + (scaled - times(q, c)))
         copy_flat(dr[k], times(c - turning, r))
@@ -285,7 +265,7 @@ def qr_adjoint(data: Any, q_bar: Any, r_bar: Any) -> Any:
     q, r, r_inverse, _ = data
     for i in range(r_bar.shape[0]):
         for j in range(i):
-            r_bar[i, j] = r_bar[i, j] * 0.0
+            r_bar[i, j] = 0.0
     m = times(r, transposed(r_bar)) - times(transposed(q_bar), q)
     for i in range(m.shape[0]):
         for j in range(i):

@@ -14,7 +14,7 @@ OPEN: dict[str, str] = {
     "access": "as_number base_like copy_of element_like empty_numbers flat_view flattened lane "
     "list_to_numbers make_flat make_seeded map_elements new_zeros number_like numbers_like "
     "seed_array seed_array_twice seed_direction seed_one_direction seed_tangent seed_tangents "
-    "to_numbers wide_of",
+    "to_numbers wide_of zeros",
     "base_two": "",
     "construction": "refuse_foreign_numbers",
     "emitted": "Emitted EmittedPartials call find_emitted quotient strong strong_either unwrap "

@@ -63,11 +63,10 @@ def jet_of(rule: Rule, values: list[Any]) -> tuple[Any, ...]:
 
 def _require_complete(rule: Rule, jet: Any) -> tuple[Any, ...]:
     """Return a jet; raise where a user's lacks entries."""
-    count = rule.arity - rule.parameters
-    if isinstance(jet, tuple) and len(jet) == 3 * count:
+    if isinstance(jet, tuple) and len(jet) == 3 * rule.actives:
         return jet
     returned = f"{len(jet)} values" if isinstance(jet, tuple) and len(jet) > 1 else "one value"
-    expected = "(f, f1, f11)" if count == 1 else "(f, fx, fy, fxx, fxy, fyy)"
+    expected = "(f, f1, f11)" if rule.actives == 1 else "(f, fx, fy, fxx, fxy, fyy)"
     raise ArgumentError(
         f"the jet that custom_rule was given for {rule.name} returns {returned}; "
         f"expected {expected}"

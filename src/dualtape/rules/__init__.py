@@ -2,7 +2,7 @@
 
 Read `rule` (what a rule is), then `table` (elementary functions) and, with SciPy's values by
 `special_rule`, `physics` and `probability`; `special_functions` has values that `math` and NumPy
-lack.
+lack, `special_values` those that SciPy lacks.
 """
 
 OPEN: dict[str, str] = {

@@ -13,77 +13,15 @@ from math import inf, pi
 
 import numpy as np
 
-from ..backend.special import SpecialFunction
+from . import special_values as sv
 from .rule import Jet1, Jet2, Number, rule
 from .special_functions import MILLS
 from .special_rule import ULPS, special_rule
+from .special_values import FAR, SQRT_PI, TERMS
 from .table import TWO_OVER_SQRT_PI, gamma
 
-SQRT_PI = 1.7724538509055159
 SQRT_TWO_OVER_PI = 0.7978845608028654
 SQRT_TWO = 1.4142135623730951
-FAR = 12.0  # from here on the asymptotic series of error functions are exact after TERMS terms
-TERMS = 12
-SMALL = 0.1  # modulus of elliptic integrals below which closed forms of derivatives cancel
-
-
-def _elliptic_moment(n: float, k: float, phi: float, m: float) -> float:
-    """Return the integral of sin^2k D^-n from 0 to phi, D = sqrt(1 - m sin^2), for odd n >= -1.
-
-    It is F for n = 1 and E for n = -1 (k = 0). The derivative of sin cos D^-n gives
-
-        n (1 - m) I_n+2 = (n - 1) (2 - m) I_n + (2 - n) I_n-2 - m sin cos D^-n
-
-    for k = 0, and m sin^2 = 1 - D^2 the other k. That cancels for small m, where the series in m
-    converges, with the integrals S_k of sin^2k: 2 k S_k = (2 k - 1) S_k-1 - sin^(2k-1) cos.
-    """
-    s, c = np.sin(phi), np.cos(phi)
-    d = np.sqrt(1.0 - m * (s * s))
-    total, weight, j = 0.0, 1.0, 0
-    if abs(m) < SMALL:
-        integral, sines = phi, s * c
-        while j < k + 20.0:
-            if j >= k:
-                total += weight * integral
-                weight *= (0.5 * n + (j - k)) / (j - k + 1.0) * m
-            j += 1
-            integral = ((2.0 * j - 1.0) * integral - sines) / (2.0 * j)
-            sines *= s * s
-        return float(total)
-    # (1 - D^2)^k D^-n is the sum of binomial(k, j) (-1)^j D^(2j - n).
-    for j in range(int(k) + 1):
-        low, high, order = ellipeinc(phi, m), ellipkinc(phi, m), 1.0
-        while order < n - 2.0 * j:
-            above = (order - 1.0) * (2.0 - m) * high + (2.0 - order) * low - m * s * c / d**order
-            low, high, order = high, above / (order * (1.0 - m)), order + 2.0
-        total += weight * (high if order == n - 2.0 * j else low)
-        weight *= -(k - j) / (j + 1.0)
-    return float(total / m**k)
-
-
-def _faddeeva_value(part: float, k: float, x: float, y: float) -> float:
-    """Return the real (part 0) or imaginary part (1) of the k-th derivative of w(x + i y).
-
-    w' = -2 z w + 2 i / sqrt(pi) gives w^(k+1) = -2 z w^(k) - 2 k w^(k-1). Far out that is what is
-    left of two equal terms; there w is i / (sqrt(pi) z) sum_n (2 n - 1)!! / (2 z^2)^n.
-    """
-    z, w = complex(x, y), complex(wofz_real(x, y), wofz_imag(x, y))
-    if k > 0.0 and y >= 0.0 and x * x + y * y > FAR * FAR:
-        u, total, w = 0.5 / z / z, 0.0 * z, 1j / (SQRT_PI * z)
-        for n in range(TERMS, 0, -1):
-            total = (1.0 + total) * (u * ((2.0 * n + k - 1.0) * (2.0 * n + k) / (2.0 * n)))
-        for j in range(int(k)):
-            w = -w * (j + 1.0) / z
-        w = w * (1.0 + total)
-    elif k > 0.0:
-        before, w = w, 2j / SQRT_PI - 2.0 * z * w
-        for j in range(1, int(k)):
-            before, w = w, -2.0 * z * w - 2.0 * j * before
-    return float(w.real if part == 0.0 else w.imag)
-
-
-wofz_real = SpecialFunction("wofz:D->D", 2, lambda x, y: [(x, y)], part="real")
-wofz_imag = SpecialFunction("wofz:D->D", 2, lambda x, y: [(x, y)], part="imag")
 
 # A table: one blank line between rows.
 # fmt: off
@@ -201,7 +139,7 @@ def k1e(x: Number) -> Jet1:
 # Spherical Bessel functions ([1]_ 10.51): (2 n + 1) f_n' = n f_(n-1) -+ (n + 1) f_(n+1). Where a
 # lower neighbor does not exist, its factor is 0.
 
-@special_rule("_spherical_jn:ld->d", parameters=1, is_named=False, sample=(COUNT, POSITIVE),
+@rule(value=sv.spherical_j, parameters=1, singular=True, ulps=ULPS, sample=(COUNT, POSITIVE),
     doc="scipy.special.spherical_jn")
 def spherical_j(n: Number, x: Number) -> Jet1:
     f, a, b = spherical_j(n, x), n / (2.0 * n + 1.0), (n + 1.0) / (2.0 * n + 1.0)
@@ -210,7 +148,7 @@ def spherical_j(n: Number, x: Number) -> Jet1:
     above = (n + 1.0) * f - (n + 2.0) * spherical_j(n + 2.0, x)
     return f, f1, a * below / (2.0 * n - 1.0) - b * above / (2.0 * n + 3.0)
 
-@special_rule("_spherical_yn:ld->d", parameters=1, is_named=False, sample=(COUNT, POSITIVE),
+@rule(value=sv.spherical_y, parameters=1, singular=True, ulps=ULPS, sample=(COUNT, POSITIVE),
     doc="scipy.special.spherical_yn")
 def spherical_y(n: Number, x: Number) -> Jet1:
     f, a, b = spherical_y(n, x), n / (2.0 * n + 1.0), (n + 1.0) / (2.0 * n + 1.0)
@@ -219,7 +157,7 @@ def spherical_y(n: Number, x: Number) -> Jet1:
     above = (n + 1.0) * f - (n + 2.0) * spherical_y(n + 2.0, x)
     return f, f1, a * below / (2.0 * n - 1.0) - b * above / (2.0 * n + 3.0)
 
-@special_rule("_spherical_in:ld->d", parameters=1, is_named=False, sample=(COUNT, POSITIVE),
+@rule(value=sv.spherical_i, parameters=1, singular=True, ulps=ULPS, sample=(COUNT, POSITIVE),
     doc="scipy.special.spherical_in")
 def spherical_i(n: Number, x: Number) -> Jet1:
     f, a, b = spherical_i(n, x), n / (2.0 * n + 1.0), (n + 1.0) / (2.0 * n + 1.0)
@@ -228,7 +166,7 @@ def spherical_i(n: Number, x: Number) -> Jet1:
     above = (n + 1.0) * f + (n + 2.0) * spherical_i(n + 2.0, x)
     return f, f1, a * below / (2.0 * n - 1.0) + b * above / (2.0 * n + 3.0)
 
-@special_rule("_spherical_kn:ld->d", parameters=1, is_named=False, sample=(COUNT, POSITIVE),
+@rule(value=sv.spherical_k, parameters=1, singular=True, ulps=ULPS, sample=(COUNT, POSITIVE),
     doc="scipy.special.spherical_kn")
 def spherical_k(n: Number, x: Number) -> Jet1:
     f, a, b = spherical_k(n, x), n / (2.0 * n + 1.0), (n + 1.0) / (2.0 * n + 1.0)
@@ -276,7 +214,10 @@ def hyp2f1(a: Number, b: Number, c: Number, x: Number) -> Jet1:
     first = a * b / c
     second = first * ((a + 1.0) * (b + 1.0) / (c + 1.0))
     f1 = first * hyp2f1(a + 1.0, b + 1.0, c + 1.0, x)
-    return hyp2f1(a, b, c, x), f1, second * hyp2f1(a + 2.0, b + 2.0, c + 2.0, x)
+    f11 = second * hyp2f1(a + 2.0, b + 2.0, c + 2.0, x)
+    if x > 1.0:
+        f1 = f11 = np.sqrt(1.0 - x)  # SciPy's value there is inf
+    return hyp2f1(a, b, c, x), f1, f11
 
 @special_rule("hyp1f1:ddd", parameters=2, sample=((0.3, 2.1), (1.2, 3.3), (-6.5, 7.9)))
 def hyp1f1(a: Number, b: Number, x: Number) -> Jet1:
@@ -295,22 +236,25 @@ def hyp0f1(v: Number, x: Number) -> Jet1:
 
 @special_rule("ellipk:d", domain=(-inf, 1.0), sample=(-3.2, 0.9))
 def ellipk(m: Number) -> Jet1:
-    f1 = 0.125 * pi * hyp2f1(1.5, 1.5, 2.0, m)
-    return ellipk(m), f1, 0.140625 * pi * hyp2f1(2.5, 2.5, 3.0, m)
+    f, f1 = ellipk(m), 0.125 * pi * hyp2f1(1.5, 1.5, 2.0, m)
+    f11 = 0.140625 * pi * hyp2f1(2.5, 2.5, 3.0, m)
+    return (f, f1, f11) if m <= 1.0 else (f, f, f)
 
 @special_rule("ellipe:d", domain=(-inf, 1.0), sample=(-3.2, 0.9))
 def ellipe(m: Number) -> Jet1:
-    f1 = -0.125 * pi * hyp2f1(0.5, 1.5, 2.0, m)
-    return ellipe(m), f1, -0.046875 * pi * hyp2f1(1.5, 2.5, 3.0, m)
+    f, f1 = ellipe(m), -0.125 * pi * hyp2f1(0.5, 1.5, 2.0, m)
+    f11 = -0.046875 * pi * hyp2f1(1.5, 2.5, 3.0, m)
+    return (f, f1, f11) if m <= 1.0 else (f, f, f)
 
-# The incomplete ones and all their derivatives by m are moments of one kind; see `elliptic_moment`.
+# The incomplete ones and all their derivatives by m are moments of one kind; see
+# `special_values.elliptic_moment`.
 
-@rule(value=_elliptic_moment, parameters=2, singular=True, ulps=ULPS,
+@rule(value=sv.elliptic_moment, parameters=2, singular=True, ulps=ULPS,
     domain=((-inf, inf),) * 3 + ((-inf, 1.0),),
     sample=(((1.0, 1.0), (3.0, 3.0)), ((0.0, 0.0), (1.0, 1.0)), (0.2, 1.5), (-2.3, 0.9)))
 def elliptic_moment(n: Number, k: Number, phi: Number, m: Number) -> Jet2:
     s, c = np.sin(phi), np.cos(phi)
-    square, d2 = s * s, 1.0 - m * (s * s)
+    square, d2 = s * s, 1.0 - m * (s * s) if m <= 1.0 else np.sqrt(1.0 - m)
     weight = np.power(d2, -0.5 * n)
     fx = np.power(square, k) * weight
     fxx = n * m * (s * c) * fx / d2
@@ -323,7 +267,7 @@ def elliptic_moment(n: Number, k: Number, phi: Number, m: Number) -> Jet2:
 @special_rule("ellipkinc:dd", domain=((-inf, inf), (-inf, 1.0)), sample=((0.2, 1.5), (-2.3, 0.9)))
 def ellipkinc(phi: Number, m: Number) -> Jet2:
     s, c = np.sin(phi), np.cos(phi)
-    d2 = 1.0 - m * (s * s)
+    d2 = 1.0 - m * (s * s) if m <= 1.0 else np.sqrt(1.0 - m)
     fx = 1.0 / np.sqrt(d2)
     fm, fmm = 0.5 * elliptic_moment(3.0, 1.0, phi, m), 0.75 * elliptic_moment(5.0, 2.0, phi, m)
     return ellipkinc(phi, m), fx, fm, m * (s * c) * fx / d2, 0.5 * (s * s) * fx / d2, fmm
@@ -331,7 +275,7 @@ def ellipkinc(phi: Number, m: Number) -> Jet2:
 @special_rule("ellipeinc:dd", domain=((-inf, inf), (-inf, 1.0)), sample=((0.2, 1.5), (-2.3, 0.9)))
 def ellipeinc(phi: Number, m: Number) -> Jet2:
     s, c = np.sin(phi), np.cos(phi)
-    fx = np.sqrt(1.0 - m * (s * s))
+    fx = np.sqrt(1.0 - m * (s * s) if m <= 1.0 else 1.0 - m)
     fm, fmm = -0.5 * elliptic_moment(1.0, 1.0, phi, m), -0.25 * elliptic_moment(3.0, 2.0, phi, m)
     return ellipeinc(phi, m), fx, fm, -m * (s * c) / fx, -0.5 * (s * s) / fx, fmm
 
@@ -339,8 +283,9 @@ def ellipeinc(phi: Number, m: Number) -> Jet2:
 
 @special_rule("exp1:d", domain=(0.0, inf), sample=(0.05, 20.0))
 def exp1(x: Number) -> Jet1:
-    f1 = -np.exp(-x) / x
-    return exp1(x), f1, -f1 * (1.0 + 1.0 / x)
+    f = exp1(x)
+    f1 = f if x < 0.0 else -np.exp(-x) / x
+    return f, f1, -f1 * (1.0 + 1.0 / x)
 
 @special_rule("expi:d", sample=((-9.0, -0.1), (0.05, 20.0)))
 def expi(x: Number) -> Jet1:
@@ -360,8 +305,7 @@ def expn(n: Number, x: Number) -> Jet1:
 
 @special_rule("sici:d->dd", is_named=False, sample=BOTH)
 def sine_integral(x: Number) -> Jet1:
-    s = 1.0 if x >= 0.0 else -1.0
-    return sine_integral(x), spherical_j(0.0, s * x), -s * spherical_j(1.0, s * x)
+    return sine_integral(x), spherical_j(0.0, x), -spherical_j(1.0, x)
 
 @special_rule("sici:d->dd", output=1, is_named=False, domain=(0.0, inf), sample=POSITIVE)
 def cosine_integral(x: Number) -> Jet1:
@@ -370,8 +314,7 @@ def cosine_integral(x: Number) -> Jet1:
 
 @special_rule("shichi:d->dd", is_named=False, sample=BOTH)
 def hyperbolic_sine_integral(x: Number) -> Jet1:
-    s = 1.0 if x >= 0.0 else -1.0
-    return hyperbolic_sine_integral(x), spherical_i(0.0, s * x), s * spherical_i(1.0, s * x)
+    return hyperbolic_sine_integral(x), spherical_i(0.0, x), spherical_i(1.0, x)
 
 @special_rule("shichi:d->dd", output=1, is_named=False, domain=(0.0, inf), sample=(0.1, 9.0))
 def hyperbolic_cosine_integral(x: Number) -> Jet1:
@@ -430,9 +373,9 @@ def erfcx(x: Number) -> Jet1:
     f1 = -TWO_OVER_SQRT_PI * d / (z + d)
     return f, f1, 2.0 * SQRT_TWO_OVER_PI * (1.0 - z * d) / (z + d)
 
-# Derivatives of the analytic w(x + i y) by y are those by x times i; see `_faddeeva_value`.
+# Derivatives of the analytic w(x + i y) by y are those by x times i; see `special_values.faddeeva`.
 
-@rule(value=_faddeeva_value, parameters=2, ulps=ULPS, doc="scipy.special.wofz",
+@rule(value=sv.faddeeva, parameters=2, ulps=ULPS, doc="scipy.special.wofz",
     sample=(((0.0, 0.0), (1.0, 1.0)), ((0.0, 0.0), (1.0, 1.0)), (-3.2, 14.7), (0.1, 5.3)))
 def faddeeva(part: Number, k: Number, x: Number, y: Number) -> Jet2:
     sign, other = 2.0 * part - 1.0, 1.0 - part

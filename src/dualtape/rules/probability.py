@@ -13,28 +13,12 @@ from math import inf, nan
 
 import numpy as np
 
-from .physics import SQRT_PI, hyp1f1, hyp2f1
+from . import special_values as sv
+from .physics import hyp1f1, hyp2f1
 from .rule import Jet1, Jet2, Number, rule
 from .special_rule import ULPS, special_rule
-from .table import ONE_OVER_SQRT_2PI, digamma, expit, gammaln, polygamma, xlogy
-
-
-def _normal_density(x: float) -> float:
-    return float(ONE_OVER_SQRT_2PI * np.exp(-0.5 * x * x))
-
-
-def _gamma_density(a: float, x: float) -> float:
-    return float(np.exp(xlogy(a - 1.0, x) - x - gammaln(a)))
-
-
-def _beta_density(a: float, b: float, x: float) -> float:
-    return float(np.exp(xlogy(a - 1.0, x) + xlog1py(b - 1.0, -x) - betaln(a, b)))
-
-
-def _student_density(df: float, t: float) -> float:
-    power = 0.5 * (df + 1.0) * np.log1p(t * t / df)
-    return float(np.exp(-power - betaln(0.5 * df, 0.5)) / np.sqrt(df))
-
+from .special_values import SQRT_PI
+from .table import digamma, expit, polygamma
 
 # A table: one blank line between rows.
 # fmt: off
@@ -46,32 +30,51 @@ UNIT: tuple[float, float] = (0.0, 1.0)
 INSIDE = (0.04, 0.93)
 HALF_LINE = (0.0, inf)
 
-# Densities, which are the derivatives of the distributions below: f' = s f, f'' = (s^2 + s') f.
+# Densities, which are the derivatives of the distributions below, and their slopes: f' = s f,
+# f'' = (s^2 + s') f, where s is the derivative of log f.
 
-@rule(value=_normal_density, sample=BOTH, ulps=ULPS)
+@rule(value=sv.normal_density, sample=BOTH, ulps=ULPS)
 def normal_density(x: Number) -> Jet1:
     f, z = normal_density(x), np.maximum(-40.0, np.minimum(x, 40.0))
     return f, -z * f, (z * z - 1.0) * f
 
-@rule(value=_gamma_density, parameters=1, domain=((-inf, inf), HALF_LINE), sample=(SHAPE, POSITIVE),
+@rule(value=sv.gamma_slope, parameters=1, domain=((-inf, inf), HALF_LINE), sample=(SHAPE, POSITIVE),
     singular=True, ulps=ULPS)
+def gamma_slope(a: Number, x: Number) -> Jet1:
+    f1 = (1.0 - a) / x / x if a != 1.0 else 0.0 * x
+    f11 = -2.0 * f1 / x if a != 1.0 else 0.0 * x
+    f = gamma_slope(a, x)
+    return (f, f1, f11) if x >= 0.0 else (f, f, f)
+
+@rule(value=sv.gamma_density, parameters=1, domain=((-inf, inf), HALF_LINE),
+    sample=(SHAPE, POSITIVE), singular=True, ulps=ULPS)
 def gamma_density(a: Number, x: Number) -> Jet1:
-    f, b = gamma_density(a, x), a - 1.0
-    s, ds = (b / x - 1.0, -b / x / x) if b != 0.0 else (-1.0 + 0.0 * x, 0.0 * x)
+    f, s = gamma_density(a, x), gamma_slope(a, x)
+    ds = (1.0 - a) / x / x if a != 1.0 else 0.0 * x
     return f, s * f, (s * s + ds) * f
 
-@rule(value=_beta_density, parameters=2, domain=((-inf, inf), (-inf, inf), UNIT),
+@rule(value=sv.beta_slope, parameters=2, domain=((-inf, inf), (-inf, inf), UNIT),
+    sample=(SHAPE, OTHER, INSIDE), singular=True, ulps=ULPS)
+def beta_slope(a: Number, b: Number, x: Number) -> Jet1:
+    f, f1, f11, y = beta_slope(a, b, x), 0.0 * x, 0.0 * x, 1.0 - x
+    if a != 1.0:
+        f1, f11 = f1 - (a - 1.0) / x / x, f11 + 2.0 * (a - 1.0) / x / x / x
+    if b != 1.0:
+        f1, f11 = f1 - (b - 1.0) / y / y, f11 - 2.0 * (b - 1.0) / y / y / y
+    return (f, f1, f11) if 0.0 <= x <= 1.0 else (f, f, f)
+
+@rule(value=sv.beta_density, parameters=2, domain=((-inf, inf), (-inf, inf), UNIT),
     sample=(SHAPE, OTHER, INSIDE), singular=True, ulps=ULPS)
 def beta_density(a: Number, b: Number, x: Number) -> Jet1:
-    f, y = beta_density(a, b, x), 1.0 - x
-    s, ds = 0.0 * x, 0.0 * x
+    f, s, y = beta_density(a, b, x), beta_slope(a, b, x), 1.0 - x
+    ds = 0.0 * x
     if a != 1.0:
-        s, ds = s + (a - 1.0) / x, ds - (a - 1.0) / x / x
+        ds = ds - (a - 1.0) / x / x
     if b != 1.0:
-        s, ds = s - (b - 1.0) / y, ds - (b - 1.0) / y / y
+        ds = ds - (b - 1.0) / y / y
     return f, s * f, (s * s + ds) * f
 
-@rule(value=_student_density, parameters=1, sample=(SHAPE, BOTH), singular=True, ulps=ULPS)
+@rule(value=sv.student_density, parameters=1, sample=(SHAPE, BOTH), singular=True, ulps=ULPS)
 def student_density(df: Number, t: Number) -> Jet1:
     f, h = student_density(df, t), df + t * t
     s = -(df + 1.0) * t / h
@@ -116,14 +119,14 @@ def loggamma(x: Number) -> Jet1:
     f1, f11 = digamma(x), polygamma(1.0, x)
     return (f, f1, f11) if x >= 0.0 else (f, f, f)
 
-@special_rule("betaln:dd", domain=(HALF_LINE,) * 2, sample=(SHAPE, OTHER))
+@special_rule("betaln:dd", sample=(SHAPE, OTHER))
 def betaln(a: Number, b: Number) -> Jet2:
     c = a + b
     both, mixed = digamma(c), -polygamma(1.0, c)
     fa, fb = digamma(a) - both, digamma(b) - both
     return betaln(a, b), fa, fb, polygamma(1.0, a) + mixed, mixed, polygamma(1.0, b) + mixed
 
-@special_rule("beta:dd", domain=(HALF_LINE,) * 2, sample=(SHAPE, OTHER))
+@special_rule("beta:dd", sample=(SHAPE, OTHER))
 def beta(a: Number, b: Number) -> Jet2:
     f, c = beta(a, b), a + b
     both, mixed = digamma(c), -polygamma(1.0, c)
@@ -147,57 +150,57 @@ def riemann_zeta(x: Number) -> tuple[Number, ...]:
 @special_rule("gammainc:dd", parameters=1, domain=((0.0, inf), HALF_LINE), sample=(SHAPE, POSITIVE))
 def gammainc(a: Number, x: Number) -> Jet1:
     f1 = gamma_density(a, x)
-    return gammainc(a, x), f1, f1 * ((a - 1.0) / x - 1.0)
+    return gammainc(a, x), f1, f1 * gamma_slope(a, x)
 
 @special_rule("gammaincc:dd", parameters=1, domain=((0.0, inf), HALF_LINE),
     sample=(SHAPE, POSITIVE))
 def gammaincc(a: Number, x: Number) -> Jet1:
     f1 = -gamma_density(a, x)
-    return gammaincc(a, x), f1, f1 * ((a - 1.0) / x - 1.0)
+    return gammaincc(a, x), f1, f1 * gamma_slope(a, x)
 
 @special_rule("gammaincinv:dd", parameters=1, domain=((0.0, inf), UNIT), sample=(SHAPE, INSIDE))
 def gammaincinv(a: Number, p: Number) -> Jet1:
     f = gammaincinv(a, p)
     f1 = 1.0 / gamma_density(a, f)
-    return f, f1, -((a - 1.0) / f - 1.0) * f1 * f1
+    return f, f1, -gamma_slope(a, f) * f1 * f1
 
 @special_rule("gammainccinv:dd", parameters=1, domain=((0.0, inf), UNIT), sample=(SHAPE, INSIDE))
 def gammainccinv(a: Number, p: Number) -> Jet1:
     f = gammainccinv(a, p)
     f1 = -1.0 / gamma_density(a, f)
-    return f, f1, -((a - 1.0) / f - 1.0) * f1 * f1
+    return f, f1, -gamma_slope(a, f) * f1 * f1
 
 @special_rule("chdtr:dd", parameters=1, domain=((0.0, inf), HALF_LINE), sample=(SHAPE, POSITIVE))
 def chdtr(v: Number, x: Number) -> Jet1:
     a, y = 0.5 * v, 0.5 * x
     f1 = 0.5 * gamma_density(a, y)
-    return chdtr(v, x), f1, 0.5 * f1 * ((a - 1.0) / y - 1.0)
+    return chdtr(v, x), f1, 0.5 * f1 * gamma_slope(a, y)
 
 @special_rule("chdtrc:dd", parameters=1, domain=((0.0, inf), HALF_LINE), sample=(SHAPE, POSITIVE))
 def chdtrc(v: Number, x: Number) -> Jet1:
     a, y = 0.5 * v, 0.5 * x
     f1 = -0.5 * gamma_density(a, y) if x >= 0.0 else np.sqrt(x)
-    return chdtrc(v, x), f1, 0.5 * f1 * ((a - 1.0) / y - 1.0)
+    return chdtrc(v, x), f1, 0.5 * f1 * gamma_slope(a, y)
 
 @special_rule("chdtri:dd", parameters=1, domain=((0.0, inf), UNIT), sample=(SHAPE, INSIDE))
 def chdtri(v: Number, p: Number) -> Jet1:
     f, a = chdtri(v, p), 0.5 * v
     f1 = -2.0 / gamma_density(a, 0.5 * f)
-    return f, f1, -0.5 * ((a - 1.0) / (0.5 * f) - 1.0) * f1 * f1
+    return f, f1, -0.5 * gamma_slope(a, 0.5 * f) * f1 * f1
 
 @special_rule("pdtr:dd", parameters=1, domain=((0.0, inf), HALF_LINE),
     sample=(((0.0, 0.0), (2.0, 2.0), (7.4, 7.4)), POSITIVE))
 def pdtr(k: Number, m: Number) -> Jet1:
     n = np.floor(k)
     f1 = -gamma_density(n + 1.0, m)
-    return pdtr(k, m), f1, f1 * (n / m - 1.0)
+    return pdtr(k, m), f1, f1 * gamma_slope(n + 1.0, m)
 
 @special_rule("pdtrc:dd", parameters=1, domain=((0.0, inf), HALF_LINE),
     sample=(((0.0, 0.0), (2.0, 2.0), (7.4, 7.4)), POSITIVE))
 def pdtrc(k: Number, m: Number) -> Jet1:
     n = np.floor(k)
     f1 = gamma_density(n + 1.0, m)
-    return pdtrc(k, m), f1, f1 * (n / m - 1.0)
+    return pdtrc(k, m), f1, f1 * gamma_slope(n + 1.0, m)
 
 # Beta distribution: betainc and its inverse, Fisher's and the binomial; Student's.
 
@@ -205,14 +208,14 @@ def pdtrc(k: Number, m: Number) -> Jet1:
     sample=(SHAPE, OTHER, INSIDE))
 def betainc(a: Number, b: Number, x: Number) -> Jet1:
     f1 = beta_density(a, b, x)
-    return betainc(a, b, x), f1, f1 * ((a - 1.0) / x - (b - 1.0) / (1.0 - x))
+    return betainc(a, b, x), f1, f1 * beta_slope(a, b, x)
 
 @special_rule("betaincinv:ddd", parameters=2, domain=((0.0, inf), (0.0, inf), UNIT),
     sample=(SHAPE, OTHER, INSIDE))
 def betaincinv(a: Number, b: Number, p: Number) -> Jet1:
     f = betaincinv(a, b, p)
     f1 = 1.0 / beta_density(a, b, f)
-    return f, f1, ((b - 1.0) / (1.0 - f) - (a - 1.0) / f) * f1 * f1
+    return f, f1, -beta_slope(a, b, f) * f1 * f1
 
 @special_rule("fdtr:ddd", parameters=2, domain=((0.0, inf), (0.0, inf), HALF_LINE),
     sample=(SHAPE, OTHER, (0.1, 6.0)))
@@ -220,7 +223,7 @@ def fdtr(dfn: Number, dfd: Number, x: Number) -> Jet1:
     a, b, h = 0.5 * dfn, 0.5 * dfd, dfn * x + dfd
     w, dw = dfn * x / h, dfn / h * dfd / h
     f1 = beta_density(a, b, w) * dw
-    slope = ((a - 1.0) / w - (b - 1.0) / (1.0 - w)) * dw - 2.0 * dfn / h
+    slope = beta_slope(a, b, w) * dw - 2.0 * dfn / h
     return fdtr(dfn, dfd, x), f1, f1 * slope
 
 @special_rule("fdtrc:ddd", parameters=2, domain=((0.0, inf), (0.0, inf), HALF_LINE),
@@ -229,7 +232,7 @@ def fdtrc(dfn: Number, dfd: Number, x: Number) -> Jet1:
     a, b, h = 0.5 * dfn, 0.5 * dfd, dfn * x + dfd
     w, dw = dfn * x / h, dfn / h * dfd / h
     f1 = -beta_density(a, b, w) * dw
-    slope = ((a - 1.0) / w - (b - 1.0) / (1.0 - w)) * dw - 2.0 * dfn / h
+    slope = beta_slope(a, b, w) * dw - 2.0 * dfn / h
     return fdtrc(dfn, dfd, x), f1, f1 * slope
 
 @special_rule("bdtr:dld->d", parameters=2, domain=((-inf, inf), (-inf, inf), UNIT),
@@ -239,7 +242,7 @@ def bdtr(k: Number, n: Number, p: Number) -> Jet1:
     if k >= n and f == f:
         return f, 0.0 * p, 0.0 * p
     f1 = -beta_density(n - k, k + 1.0, 1.0 - p)
-    return f, f1, f1 * (k / p - (n - k - 1.0) / (1.0 - p))
+    return f, f1, -f1 * beta_slope(n - k, k + 1.0, 1.0 - p)
 
 @special_rule("bdtrc:dld->d", parameters=2, domain=((-inf, inf), (-inf, inf), UNIT),
     sample=(((2.0, 2.0), (3.0, 3.0)), ((5.0, 5.0), (9.0, 9.0)), INSIDE))
@@ -248,7 +251,7 @@ def bdtrc(k: Number, n: Number, p: Number) -> Jet1:
     if k >= n and f == f:
         return f, 0.0 * p, 0.0 * p
     f1 = beta_density(n - k, k + 1.0, 1.0 - p)
-    return f, f1, f1 * (k / p - (n - k - 1.0) / (1.0 - p))
+    return f, f1, -f1 * beta_slope(n - k, k + 1.0, 1.0 - p)
 
 @special_rule("stdtr:dd", parameters=1, sample=(SHAPE, BOTH))
 def stdtr(df: Number, t: Number) -> Jet1:

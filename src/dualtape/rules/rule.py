@@ -90,6 +90,11 @@ class Rule:
             return top._apply_rule(self, args)
         return float(self.value(*args))
 
+    @property
+    def actives(self) -> int:
+        """Number of arguments by which there are derivatives."""
+        return self.arity - self.parameters
+
     def no_derivative_by(self, position: int) -> str:
         """Return why there is no derivative by an argument, and what to do."""
         name = list(signature(self.jet).parameters)[position]

@@ -82,8 +82,8 @@ def _made_of_rows() -> Any:
 
 def _special_rule(function: Any, name: str, loc: Any, make_twin: Callable[[Any], Any]) -> Any:
     made = _made_of_rows()
-    if name == "zeta":
-        return made.zeta
+    if name in made.BY_TYPE:
+        return made.BY_TYPE[name]
     if name in made.COMPOSED:
         return make_twin(made.COMPOSED[name])
     special = sys.modules["scipy.special"]

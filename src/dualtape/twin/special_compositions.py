@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba.core import types
 from numba.extending import register_jitable
 
 from ..arrays import special_rows  # noqa: F401  # registers the rows
-from ..backend.jit import by_type
+from ..backend.jit import by_type, generic, is_missing
+from ..errors import ArgumentValueError
 from ..numbers.registration import value
+from ..numbers.types import is_array
 from ..rules import physics as ph
 from ..rules import probability as pr
 
@@ -38,42 +39,16 @@ def shichi(x: Any) -> Any:
     return ph.hyperbolic_sine_integral(x), ph.hyperbolic_cosine_integral(x)
 
 
-def spherical_jn(n: Any, z: Any, derivative: Any = False) -> Any:
-    """Return j_n or its derivative; j_n(-z) = (-1)^n j_n(z)."""
-    side, sign = 1.0 - 2.0 * (z < 0.0), 1.0 - 2.0 * ((z < 0.0) & (n % 2 == 1))
-    x = side * z
-    if derivative:
-        slope = n * ph.spherical_j(np.fabs(n - 1.0), x) - (n + 1) * ph.spherical_j(n + 1.0, x)
-        return side * sign * slope / (2 * n + 1)
-    return sign * ph.spherical_j(n, x)
+def _spherical(row: Any, below: float, above: float) -> Any:
+    """Return a spherical Bessel function; below and above are the signs of its neighbors."""
 
+    def function(n: Any, z: Any, derivative: Any = False) -> Any:
+        if derivative:
+            slope = below * n * row(np.fabs(n - 1.0), z) + above * (n + 1) * row(n + 1.0, z)
+            return slope / (2 * n + 1)
+        return row(n, z)
 
-def spherical_yn(n: Any, z: Any, derivative: Any = False) -> Any:
-    """Return y_n or its derivative; y_n(-z) = (-1)^(n + 1) y_n(z)."""
-    side, sign = 1.0 - 2.0 * (z < 0.0), 1.0 - 2.0 * ((z < 0.0) & (n % 2 == 0))
-    x = side * z
-    if derivative:
-        slope = n * ph.spherical_y(np.fabs(n - 1.0), x) - (n + 1) * ph.spherical_y(n + 1.0, x)
-        return side * sign * slope / (2 * n + 1)
-    return sign * ph.spherical_y(n, x)
-
-
-def spherical_in(n: Any, z: Any, derivative: Any = False) -> Any:
-    """Return i_n or its derivative; i_n(-z) = (-1)^n i_n(z)."""
-    side, sign = 1.0 - 2.0 * (z < 0.0), 1.0 - 2.0 * ((z < 0.0) & (n % 2 == 1))
-    x = side * z
-    if derivative:
-        slope = n * ph.spherical_i(np.fabs(n - 1.0), x) + (n + 1) * ph.spherical_i(n + 1.0, x)
-        return side * sign * slope / (2 * n + 1)
-    return sign * ph.spherical_i(n, x)
-
-
-def spherical_kn(n: Any, z: Any, derivative: Any = False) -> Any:
-    """Return k_n or its derivative, for positive z."""
-    if derivative:
-        slope = n * ph.spherical_k(np.fabs(n - 1.0), z) + (n + 1) * ph.spherical_k(n + 1.0, z)
-        return -slope / (2 * n + 1)
-    return ph.spherical_k(n, z)
+    return function
 
 
 def lambertw(z: Any, k: Any = 0, tol: Any = 1e-8) -> Any:
@@ -81,18 +56,37 @@ def lambertw(z: Any, k: Any = 0, tol: Any = 1e-8) -> Any:
     return ph.lambert_w(k, z)
 
 
-def _zeta(x: Any, q: Any = None) -> Any:
-    if isinstance(q, types.NoneType | types.Omitted) or q is None:
-        return lambda x, q=None: pr.riemann_zeta(x)
-    return lambda x, q=None: pr.hurwitz_zeta(x, q)
+@by_type
+def zeta(x: Any, q: Any = None) -> Any:
+    """Return Riemann's zeta function, or Hurwitz's; their results may have different types."""
+    if is_missing(q):
+        return lambda x, q: pr.riemann_zeta(x)
+    return lambda x, q: pr.hurwitz_zeta(x, q)
 
 
-zeta = by_type(_zeta)
-"""Riemann's zeta function, or Hurwitz's; their results may have different types."""
-
-
+@by_type
 def voigt_profile(x: Any, sigma: Any, gamma: Any) -> Any:
-    """Return the convolution of a normal and a Cauchy distribution, from w(z); sigma > 0."""
+    """Return the convolution of a normal and a Cauchy distribution: the latter for sigma = 0."""
+    if any(map(is_array, (x, sigma, gamma))):
+        return lambda x, sigma, gamma: np.where(
+            sigma * np.ones_like(x) == 0.0, cauchy(x, gamma), voigt(x, sigma, gamma)
+        )
+
+    def of_numbers(x: Any, sigma: Any, gamma: Any) -> Any:
+        return cauchy(x, gamma) if sigma == 0.0 else voigt(x, sigma, gamma)
+
+    return of_numbers
+
+
+@generic
+def cauchy(x: Any, gamma: Any) -> Any:
+    """Return the density of Cauchy's distribution."""
+    return gamma / np.pi / (x * x + gamma * gamma)
+
+
+@generic
+def voigt(x: Any, sigma: Any, gamma: Any) -> Any:
+    """Return the profile from w(z), for sigma > 0."""
     real, imaginary = x / sigma * SQRT_HALF, gamma / sigma * SQRT_HALF
     return ph.faddeeva(0.0, 0.0, real, imaginary) / sigma / SQRT_2PI
 
@@ -102,6 +96,12 @@ def _largest(a: Any) -> Any:
     """Return the largest element as a constant, 0 if it is infinite: what exponents are less."""
     largest = value(np.max(a))
     return largest if np.isfinite(largest) else 0.0
+
+
+@register_jitable
+def _require_axis(a: Any, axis: Any) -> None:
+    if not -a.ndim <= axis < a.ndim:
+        raise ValueError("the axis of logsumexp, softmax or log_softmax is out of bounds")
 
 
 @register_jitable
@@ -116,8 +116,15 @@ def _log_weighted_sum(a: Any, b: Any) -> Any:
     return np.log(np.sum(b * np.exp(a - m))) + m
 
 
-def logsumexp(a: Any, axis: Any = None, b: Any = None) -> Any:
+def logsumexp(
+    a: Any, axis: Any = None, b: Any = None, keepdims: Any = False, return_sign: Any = False
+) -> Any:
     """Return log(sum(b exp(a))) of all elements, or along an axis of a vector or a matrix."""
+    if keepdims or return_sign:
+        raise ArgumentValueError(
+            "logsumexp inside of a differentiated function has neither keepdims nor return_sign; "
+            "write logsumexp(a, axis)[:, None], or the logarithm of a sum that may be negative out"
+        )
     if b is None:
         return _log_sums(a, axis)
     return _log_weighted_sums(a, axis, b)
@@ -127,6 +134,7 @@ def logsumexp(a: Any, axis: Any = None, b: Any = None) -> Any:
 def _log_sums(a: Any, axis: Any) -> Any:
     if axis is None:  # conditions one by one, so that Numba drops what has another type
         return _log_sum(a)
+    _require_axis(a, axis)
     if a.ndim == 1:
         return _log_sum(a)
     rows = a if axis in (1, -1) else a.T
@@ -140,6 +148,7 @@ def _log_sums(a: Any, axis: Any) -> Any:
 def _log_weighted_sums(a: Any, axis: Any, b: Any) -> Any:
     if axis is None:
         return _log_weighted_sum(a, b)
+    _require_axis(a, axis)
     if a.ndim == 1:
         return _log_weighted_sum(a, b)
     rows, weights = (a, b) if axis in (1, -1) else (a.T, b.T)
@@ -163,7 +172,10 @@ def _softmax(a: Any) -> Any:
 
 def log_softmax(x: Any, axis: Any = None) -> Any:
     """Return x - logsumexp(x), of all elements, or along an axis of a vector or a matrix."""
-    if axis is None or x.ndim == 1:
+    if axis is None:
+        return _log_softmax(x)
+    _require_axis(x, axis)
+    if x.ndim == 1:
         return _log_softmax(x)
     out, is_flipped = x.copy(), axis not in (1, -1)
     rows = out.T if is_flipped else out
@@ -174,7 +186,10 @@ def log_softmax(x: Any, axis: Any = None) -> Any:
 
 def softmax(x: Any, axis: Any = None) -> Any:
     """Return exp(x) / sum(exp(x)), of all elements, or along an axis of a vector or a matrix."""
-    if axis is None or x.ndim == 1:
+    if axis is None:
+        return _softmax(x)
+    _require_axis(x, axis)
+    if x.ndim == 1:
         return _softmax(x)
     out, is_flipped = x.copy(), axis not in (1, -1)
     rows = out.T if is_flipped else out
@@ -184,12 +199,16 @@ def softmax(x: Any, axis: Any = None) -> Any:
 
 
 COMPOSED = {
-    function.__name__: function
-    for function in (
-        airy, sici, shichi, spherical_jn, spherical_yn, spherical_in, spherical_kn, lambertw,
-        voigt_profile, logsumexp, log_softmax, softmax,
-    )
+    "airy": airy, "sici": sici, "shichi": shichi, "lambertw": lambertw, "logsumexp": logsumexp,
+    "log_softmax": log_softmax, "softmax": softmax,
+    "spherical_jn": _spherical(ph.spherical_j, 1.0, -1.0),
+    "spherical_yn": _spherical(ph.spherical_y, 1.0, -1.0),
+    "spherical_in": _spherical(ph.spherical_i, 1.0, 1.0),
+    "spherical_kn": _spherical(ph.spherical_k, -1.0, -1.0),
 }  # fmt: skip
+"""Functions of which a twin is made, by SciPy's names."""
+BY_TYPE = {"zeta": zeta, "voigt_profile": voigt_profile}
+"""Functions that compiled code calls as they are."""
 REFUSED = {
     "wofz": f"{_COMPLEX}, erfcx, dawsn or voigt_profile",
     "hankel1": f"{_COMPLEX}, jv and yv",
